@@ -1,0 +1,54 @@
+#pragma once
+/*
+ * limits - every bound of the system in one place, and what happens when it is reached.
+ */
+
+/* A PUBLISH payload (contract): larger is refused with a reason. */
+#define LIMIT_PAYLOAD_BYTES (256 * 1024)
+/* An MQTT packet: payload plus topic and properties; larger closes the connection (0x95). */
+#define LIMIT_PACKET_BYTES (LIMIT_PAYLOAD_BYTES + 68 * 1024)
+/* Un-acknowledged QoS 1/2 publishes of one connection; past it the connection is not read.
+ * MQTT 5 clients see it as Receive Maximum. */
+#define LIMIT_RECEIVE_MAXIMUM 1024
+/* Outgoing QoS 1/2 messages in flight to one client, less where it asks for less. */
+#define LIMIT_SEND_INFLIGHT 64
+/* Bytes queued to one MQTT client; when full, QoS 0 is dropped and counted, and a client that
+ * does not read QoS 1/2 is disconnected (0x97). */
+#define LIMIT_CLIENT_QUEUE_BYTES (1024 * 1024)
+/* Subscriptions of one connection; more is answered 0x97. */
+#define LIMIT_SUBSCRIPTIONS 1024
+/* What one edge has given to the shards and not had back; past either, sockets that publish
+ * are not read. */
+#define LIMIT_EDGE_ITEMS 131072
+#define LIMIT_EDGE_BYTES (64 * 1024 * 1024)
+/* Rows of one transaction; a fuller batch waits as the next. */
+#define LIMIT_BATCH_ROWS 5000
+#define LIMIT_BATCH_BYTES (8 * 1024 * 1024)
+/* Batches of one shard at its writer: one in its transaction, one ready behind it. */
+#define LIMIT_BATCHES_IN_FLIGHT 2
+/* Items of one frame between threads. */
+#define LIMIT_FRAME_ITEMS 1024
+/* REST: requests of one edge at the query threads; more get 503 with Retry-After. */
+#define LIMIT_REQUESTS_IN_FLIGHT 256
+#define LIMIT_REQUEST_BYTES (1024 * 1024)
+/* Frames waiting for the Redis bridge; more are dropped and counted. */
+#define LIMIT_REDIS_FRAMES 256
+/* Devices that one WebSocket watches; more gets an error frame. */
+#define LIMIT_WATCHED_DEVICES 1024
+/* Bytes waiting for one WebSocket; past it telemetry is conflated to the newest value a device. */
+#define LIMIT_WS_QUEUE_BYTES (256 * 1024)
+/* Metrics of one reading; more is refused with a reason. */
+#define LIMIT_METRICS 256
+#define LIMIT_METRIC_NAME_BYTES 64
+/* |value| of a metric (contract). */
+#define LIMIT_METRIC_VALUE 1e10
+/* A reading's own timestamp may lie this far from the node's clock: partitions exist for it. */
+#define LIMIT_READING_PAST_DAYS 31
+#define LIMIT_READING_FUTURE_DAYS 1
+/* Slots of a region (design, Ownership). */
+#define LIMIT_SLOTS 4096
+/* Threads of one kind in a node. */
+#define LIMIT_EDGES 8
+#define LIMIT_SHARDS 16
+#define LIMIT_WRITERS 8
+#define LIMIT_QUERIES 16
