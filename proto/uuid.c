@@ -14,9 +14,9 @@ static int hex_value(char c)
     return -1;
 }
 
-int uuid_parse(const char *text, size_t len, uuid_t *ret_id)
+int uuid_parse(const char *text, size_t len, struct uuid *ret_id)
 {
-    uuid_t id;
+    struct uuid id;
     size_t at = 0;
     if (len != UUID_TEXT_LEN)
         return ERR_MALFORMED;
@@ -34,7 +34,7 @@ int uuid_parse(const char *text, size_t len, uuid_t *ret_id)
     return 0;
 }
 
-size_t uuid_format(const uuid_t *id, char out[static UUID_TEXT_LEN])
+size_t uuid_format(const struct uuid *id, char out[static UUID_TEXT_LEN])
 {
     static const char digits[] = "0123456789abcdef";
     size_t at = 0;
@@ -47,21 +47,21 @@ size_t uuid_format(const uuid_t *id, char out[static UUID_TEXT_LEN])
     return at;
 }
 
-struct uuid_text uuid_text(const uuid_t *id)
+struct uuid_text uuid_text(const struct uuid *id)
 {
     struct uuid_text text;
     text.s[uuid_format(id, text.s)] = '\0';
     return text;
 }
 
-uint64_t uuid_hash(const uuid_t *id)
+uint64_t uuid_hash(const struct uuid *id)
 {
     return XXH64(id->bytes, sizeof id->bytes, 0);
 }
 
-uuid_t uuid_random(void)
+struct uuid uuid_random(void)
 {
-    uuid_t id;
+    struct uuid id;
     CHECK(getrandom(&id, sizeof id, 0) == (ssize_t)sizeof id);
     id.bytes[6] = (uint8_t)((id.bytes[6] & 0x0f) | 0x40);
     id.bytes[8] = (uint8_t)((id.bytes[8] & 0x3f) | 0x80);
