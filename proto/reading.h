@@ -65,7 +65,7 @@ struct readings {
 void readings_init(struct readings *self);
 void readings_free(struct readings *self);
 /* 0 with `item` and `count` (at least 1) set; or, with `count` 0 and `reason` set, ERR_MALFORMED,
- * ERR_TOO_LARGE (longer than LIMIT_PAYLOAD_BYTES) or ERR_NO_MEMORY. */
+ * ERR_TOO_LARGE (longer than LIMIT_PAYLOAD_BYTES) or ERR_MEMORY. */
 int readings_parse(struct readings *self, const char *json, size_t len) MUST_CHECK;
 
 /* The value of any metric, column or not, in the text of a reading that readings_parse accepted:

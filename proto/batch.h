@@ -1,0 +1,150 @@
+#pragma once
+/*
+ * batch - what one transaction of the writer is to do, and its answers.
+ *
+ * A shard fills it, the writer executes it whole (fence first) and fills in the answers, the
+ * shard takes it back. It moves by pointer: one owner at a time.
+ *
+ * Bound: LIMIT_BATCH_ROWS rows, LIMIT_BATCH_BYTES of text.
+ *
+ * The order of execution: readings, rollups, alerts (each with its event and outbox row), touches,
+ * rejects, then - after these, so that they see them - checks and loads; COMMIT.
+ */
+#include "proto/buf.h"
+#include "proto/limits.h"
+#include "proto/msg.h"
+#include <stdbool.h>
+
+/* A text in batch->bytes. */
+struct text {
+    uint32_t at, len;
+};
+
+struct batch_row {
+    struct uuid tenant, device;
+    int64_t timestamp_us, seq;
+    double value[METRICS];
+    uint32_t present;
+    struct text payload, extra; /* extra.len 0: NULL */
+    struct msg_ref ref;
+    uint32_t item_bytes; /* credit to give back */
+    uint8_t flags;
+    bool bad; /* answer: the database refused this row alone; it is in telemetry_rejected */
+};
+
+struct batch_alert {
+    struct uuid event, rule, tenant, device;
+    struct text metric, message;
+    double value;
+    int64_t fired_at_us;
+    bool fired;           /* answer: committed by this event (also when a retry finds it done) */
+    int64_t last_fired_us; /* answer: the rule's last_fired_at now; 0: never, or the rule is gone */
+};
+
+struct batch_touch {
+    struct uuid device;
+    int64_t last_seen_us; /* 0: leave */
+    int64_t latest_us;    /* 0: leave */
+    struct text latest;   /* payload */
+    uint8_t status;       /* enum device_status */
+};
+
+struct hour_stats {
+    uint64_t samples;
+    struct {
+        uint64_t count;
+        double min, max, sum, last;
+    } metric[METRICS];
+};
+
+/* A row of telemetry_hourly: replaced by `stats`, or rebuilt from the readings. */
+struct batch_rollup {
+    struct uuid tenant, device;
+    int64_t hour_us;
+    bool rebuild;
+    struct hour_stats stats;
+};
+
+struct batch_reject {
+    struct uuid tenant, device; /* device nil: NULL */
+    struct text topic, reason, payload;
+    struct msg_ref ref;
+    uint32_t item_bytes;
+    uint8_t flags, code;
+};
+
+/* Was this redelivered reading stored? By key and payload among the device's readings of that
+ * timestamp, or (timestamp_us 0: it had none of its own) among its newest 4096. */
+struct batch_check {
+    struct uuid device;
+    int64_t timestamp_us;
+    uint32_t message_key;
+    struct text payload;
+    void *held;  /* the shard's own */
+    bool stored; /* answer */
+};
+
+struct batch_load {
+    struct uuid device;
+    /* answers */
+    bool found;
+    uint8_t status;
+    struct uuid tenant;
+    int64_t last_seen_us; /* 0: never */
+    int64_t newest_us;    /* timestamp of its newest reading; 0: none */
+    uint32_t rules_at, rules_count;
+};
+
+enum rule_operator { RULE_GT, RULE_GTE, RULE_LT, RULE_LTE, RULE_EQ, RULE_NEQ, RULE_OPERATORS };
+
+/* An active rule, as loaded. */
+struct batch_rule {
+    struct uuid id;
+    double threshold;
+    int64_t cooldown_us, last_fired_us; /* 0: never */
+    uint8_t operator;                   /* enum rule_operator */
+    char metric[LIMIT_METRIC_NAME_BYTES + 1];
+};
+
+#define BATCH_LISTS                                                                                \
+    LIST(batch_row, rows)                                                                          \
+    LIST(batch_alert, alerts)                                                                      \
+    LIST(batch_touch, touches)                                                                     \
+    LIST(batch_rollup, rollups)                                                                    \
+    LIST(batch_reject, rejects)                                                                    \
+    LIST(batch_check, checks)                                                                      \
+    LIST(batch_load, loads)                                                                        \
+    LIST(batch_rule, rules)
+
+struct batch {
+    uint64_t number; /* the shard's count of batches */
+    uint32_t shard;
+    struct buf bytes;
+    int error; /* answer: 0, or ERR_FENCED: the node must end. Other failures are retried inside */
+#define LIST(type, name)                                                                           \
+    struct type *name;                                                                             \
+    uint32_t name##_count, name##_cap;
+    BATCH_LISTS
+#undef LIST
+};
+
+struct batch *batch_new(void); /* NULL: out of memory */
+void batch_destroy(struct batch **self_p);
+/* Empty again, memory kept up to a modest size. */
+void batch_clear(struct batch *self);
+bool batch_is_empty(const struct batch *self);
+/* No further row of `bytes` of text fits. */
+bool batch_is_full(const struct batch *self, size_t bytes);
+
+/* A new zeroed element at the end of its list; NULL: out of memory. */
+#define LIST(type, name) struct type *batch_add_##name(struct batch *self);
+BATCH_LISTS
+#undef LIST
+
+/* Copies a text in; .len is 0 when it did not fit and bytes.failed is set. */
+struct text batch_text(struct batch *self, const void *data, size_t len);
+
+static inline const char *batch_text_of(const struct batch *self, struct text text)
+{
+    return (const char *)self->bytes.data + text.at;
+}

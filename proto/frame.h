@@ -1,0 +1,49 @@
+#pragma once
+/*
+ * frame - many items in one message: a msgpack array [version, count, bin], the items in the bin.
+ *
+ * In:    items of msg.h, by kind, fixed part and texts.
+ * Out:   one contiguous piece of bytes for a socket.
+ * Owner: the thread that builds or reads it.
+ * Bound: `max` of the builder; a reader believes no length before it has checked it.
+ */
+#include "proto/buf.h"
+#include "proto/msg.h"
+
+struct frame {
+    struct buf bytes;
+    uint32_t count;
+};
+
+void frame_init(struct frame *self, size_t max);
+void frame_free(struct frame *self);
+
+/* One piece of an item's texts. */
+struct span {
+    const void *data;
+    size_t len;
+};
+
+/* 0, or ERR_FULL with nothing added. */
+int frame_add(struct frame *self, enum msg_kind kind, const void *fixed, size_t fixed_len,
+              const struct span *texts, size_t texts_count) MUST_CHECK;
+/* The finished bytes, valid until the next call; the frame is then to be cleared. */
+struct span frame_finish(struct frame *self);
+void frame_clear(struct frame *self);
+
+struct frame_reader {
+    const uint8_t *at, *end;
+    uint32_t left;
+};
+struct item {
+    enum msg_kind kind;
+    const void *fixed; /* packed struct of its kind */
+    const uint8_t *texts;
+    size_t texts_len;
+    size_t size; /* bytes of the item in its frame */
+};
+
+/* 0, ERR_VERSION (a peer of another version) or ERR_MALFORMED. */
+int frame_open(struct frame_reader *self, const void *data, size_t len) MUST_CHECK;
+/* 1 and the item; 0 at the end; ERR_MALFORMED: an unknown kind, or lengths that do not fit. */
+int frame_next(struct frame_reader *self, struct item *ret_item) MUST_CHECK;
