@@ -1,0 +1,121 @@
+"""The tests from outside: lint, the web app, and pytest against a running Gito."""
+
+import glob
+import os
+import re
+import tempfile
+import time
+import xml.etree.ElementTree as ElementTree
+
+from . import native, programs
+
+LINT_DEADLINE_S = 120
+WEB_DEADLINE_S = 900
+PYTEST_DEADLINE_S = 3600
+PYTHON = "/usr/bin/python3"
+
+
+def lint(part):
+    result = programs.run([PYTHON, "tests/lint/lint.py"], LINT_DEADLINE_S)
+    part.add("lint", native.closing_counts(result), result.seconds, result.output)
+
+
+def npm(part, title, arguments):
+    result = programs.run(["npm", *arguments], WEB_DEADLINE_S, cwd="web", env={"NO_COLOR": "1"})
+    if result.status != 0:
+        part.add(title, (0, 1, 0), result.seconds, result.output)
+    return result.status == 0
+
+
+def vitest(part):
+    """`npm test` of the web app; its JSON report has the counts."""
+    with tempfile.NamedTemporaryFile(suffix=".json") as report:
+        result = programs.run(
+            ["npm", "test", "--", "--reporter=default", "--reporter=junit",
+             "--outputFile.junit=" + report.name],
+            WEB_DEADLINE_S, cwd="web", env={"NO_COLOR": "1", "CI": "true"})
+        counts = junit_counts(report.name)
+    if result.status != 0 and counts[1] == 0:
+        counts = (counts[0], counts[1] + 1, counts[2])
+    part.add("npm test", counts, result.seconds, result.output)
+
+
+def node_test(part, path):
+    """Node's own test runner, told to report in TAP: its closing comments have the counts."""
+    result = programs.run(["node", "--test", "--test-reporter=tap", os.path.abspath(path)],
+                          WEB_DEADLINE_S, cwd="web", env={"NO_COLOR": "1"})
+
+    def total(word):
+        found = re.findall(r"^# %s (\d+)$" % word, result.output, re.MULTILINE)
+        return int(found[-1]) if found else 0
+
+    passed, failed, skipped = total("pass"), total("fail") + total("cancelled"), total("skipped")
+    if result.status != 0 and failed == 0:
+        failed = 1
+    part.add(os.path.basename(path), (passed, failed, skipped), result.seconds, result.output)
+
+
+def web(part):
+    if not os.path.exists("web/package.json"):
+        part.say("no web app yet")
+        part.may_be_empty = True
+        return
+    started = time.monotonic()
+    if not npm(part, "npm ci", ["ci", "--no-audit", "--no-fund"]):
+        return
+    if not npm(part, "npm run build", ["run", "build"]):
+        return
+    part.say("npm ci, npm run build (%.1f s)" % (time.monotonic() - started))
+    vitest(part)
+    for path in sorted(glob.glob("tests/web/*.test.mjs")):
+        node_test(part, path)
+
+
+def junit_counts(path):
+    """(passed, failed, skipped) of a JUnit report; zeros when there is none."""
+    try:
+        root = ElementTree.parse(path).getroot()
+    except (OSError, ElementTree.ParseError):
+        return (0, 0, 0)
+    cases = list(root.iter("testcase"))
+    failed = [case for case in cases
+              if case.find("failure") is not None or case.find("error") is not None]
+    skipped = [case for case in cases if case.find("skipped") is not None]
+    return (len(cases) - len(failed) - len(skipped), len(failed), len(skipped))
+
+
+def pytest(part, title, folder, build, marker=None):
+    with tempfile.NamedTemporaryFile(suffix=".xml") as report:
+        command = [PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short", "-rs",
+                   "--junitxml=" + report.name, folder]
+        if marker:
+            command += ["-m", marker]
+        env = {"GITO_BUILD": build, "GITO_NODE": os.path.abspath("build/%s/gito-node" % build),
+               "PYTHONDONTWRITEBYTECODE": "1"}
+        result = programs.run(command, PYTEST_DEADLINE_S, env=env)
+        counts = junit_counts(report.name)
+    # 5 is "no test was collected", which Part.add tells by itself.
+    if result.status not in (0, 5) and counts[1] == 0:
+        counts = (counts[0], counts[1] + 1, counts[2])
+    part.add(title, counts, result.seconds, result.output)
+
+
+def has_marked_tests(folder):
+    paths = glob.glob(folder + "/test_*.py")
+    return any("pytest.mark.sanitizer" in open(path, encoding="utf-8").read() for path in paths)
+
+
+def e2e(part):
+    """All under the release build; the files marked `sanitizer` again under asan and tsan."""
+    if native.build(part, "release", ["gito-node"]):
+        pytest(part, "release", "tests/e2e", "release")
+    if not has_marked_tests("tests/e2e"):
+        return
+    for preset in ("asan", "tsan"):
+        if native.build(part, preset, ["gito-node"]):
+            pytest(part, preset, "tests/e2e", preset, marker="sanitizer")
+
+
+def cluster(part):
+    part.say("no cluster tests yet")
+    part.may_be_empty = True
