@@ -1,0 +1,50 @@
+#include "node/mailbox.h"
+#include "proto/check.h"
+
+zsock_t *mailbox_open(const char *name, unsigned index)
+{
+    zsock_t *sock = zsock_new(ZMQ_PULL);
+    CHECK(sock != NULL);
+    zsock_set_rcvhwm(sock, 0);
+    CHECK(zsock_bind(sock, "inproc://%s-%u", name, index) == 0);
+    return sock;
+}
+
+zsock_t *mailbox_connect(const char *name, unsigned index, int frames)
+{
+    zsock_t *sock = zsock_new(ZMQ_PUSH);
+    CHECK(sock != NULL);
+    zsock_set_sndhwm(sock, frames);
+    zsock_set_linger(sock, 0);
+    CHECK(zsock_connect(sock, "inproc://%s-%u", name, index) == 0);
+    return sock;
+}
+
+bool mailbox_post(zsock_t *to, const void *data, size_t len)
+{
+    int rc = zmq_send(zsock_resolve(to), data, len, ZMQ_DONTWAIT);
+    CHECK(rc >= 0 || errno == EAGAIN || errno == ETERM);
+    return rc >= 0;
+}
+
+void mailbox_give(zsock_t *to, void *object)
+{
+    CHECK(mailbox_post(to, &object, sizeof object));
+}
+
+bool mailbox_take(zsock_t *from, zmq_msg_t *ret_message)
+{
+    zmq_msg_init(ret_message);
+    if (zmq_msg_recv(ret_message, zsock_resolve(from), ZMQ_DONTWAIT) >= 0)
+        return true;
+    zmq_msg_close(ret_message);
+    return false;
+}
+
+void *mailbox_object(zmq_msg_t *message)
+{
+    void *object;
+    CHECK(zmq_msg_size(message) == sizeof object);
+    memcpy(&object, zmq_msg_data(message), sizeof object);
+    return object;
+}

@@ -1,0 +1,50 @@
+#pragma once
+/*
+ * request - what an edge asks the query threads: REST calls and look-ups that need the database.
+ *
+ * The edge makes it and gives it away (mailbox "query-0" is shared by all query threads); a query
+ * thread fills in the answer and gives it back to mailbox "edge-N". One owner at a time.
+ *
+ * Bound: LIMIT_REQUESTS_IN_FLIGHT an edge, LIMIT_REQUEST_BYTES a body.
+ */
+#include "actors/principal.h"
+#include "node/token.h"
+#include "proto/buf.h"
+#include "proto/msg.h"
+
+enum request_kind {
+    REQUEST_HTTP,     /* a REST call */
+    REQUEST_LOGIN,    /* MQTT CONNECT: user, password → principal */
+    REQUEST_WATCH,    /* WebSocket: does `device` belong to `claims.tenant`? → status code 200 or 404 */
+    REQUEST_STATUSES, /* retained …/status of a tenant's device, or of all: body = packed
+                         struct msg_event items (EVENT_STATUS), at most 10,000 */
+};
+
+struct request {
+    enum request_kind kind;
+    struct msg_ref ref; /* whose: edge, connection, generation */
+
+    /* HTTP */
+    char method[8];
+    struct buf path;  /* decoded by nobody yet, without the query string */
+    struct buf query; /* without '?' */
+    struct buf body;
+    char peer[64];         /* address of the client */
+    char content_type[96];
+    bool has_claims;
+    struct claims claims; /* of the verified bearer token */
+    /* LOGIN */
+    struct buf user, password;
+    /* WATCH, STATUSES */
+    struct uuid device;
+
+    /* answers */
+    int status;             /* HTTP status; LOGIN: 200, 401 refused, 503 the database is away */
+    const char *reply_type; /* content type, static */
+    char retry_after[16];   /* header, where not empty */
+    struct buf reply;
+    struct principal principal; /* LOGIN */
+};
+
+struct request *request_new(enum request_kind kind); /* NULL: out of memory */
+void request_destroy(struct request **self_p);
