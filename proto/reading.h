@@ -17,25 +17,9 @@
  *           payload can be compared byte by byte ever after.
  */
 #include "proto/err.h"
-#include <stdbool.h>
+#include "proto/metric.h"
 #include <stddef.h>
 #include <stdint.h>
-
-/* The metrics that have a column. */
-enum metric {
-    METRIC_TEMPERATURE,
-    METRIC_HUMIDITY,
-    METRIC_PRESSURE,
-    METRIC_BATTERY,
-    METRIC_RSSI,
-    METRICS
-};
-
-extern const char *const metric_names[METRICS];
-/* The column of `name`, METRICS when it has none. */
-enum metric metric_find(const char *name, size_t len);
-/* Whether `name` may name a metric: its characters, its length, and that it is not `timestamp`. */
-bool metric_name_valid(const char *name, size_t len);
 
 struct reading {
     int64_t timestamp_us;  /* 0: none given (absent or null) */
@@ -49,17 +33,18 @@ struct reading {
     uint32_t extra_len;
 };
 
-struct reading_names; /* the names seen in one object */
+struct name_set;
 
 struct readings {
     struct reading *item;
     size_t count;
-    char reason[160]; /* after a failure: one English sentence, ASCII */
+    char reason[160]; /* after a failure: one English sentence, ASCII; bytes and readings
+                         are counted from 0 */
     /* private */
     size_t cap;
     char *extra;
     size_t extra_len, extra_cap;
-    struct reading_names *names;
+    struct name_set *names;
 };
 
 void readings_init(struct readings *self);
