@@ -28,6 +28,7 @@ struct batch_row {
     struct text payload, extra; /* extra.len 0: NULL */
     struct msg_ref ref;
     uint32_t item_bytes; /* credit to give back */
+    uint32_t actor;      /* the shard's own */
     uint8_t flags;
     bool bad; /* answer: the database refused this row alone; it is in telemetry_rejected */
 };
@@ -37,6 +38,7 @@ struct batch_alert {
     struct text metric, message;
     double value;
     int64_t fired_at_us;
+    uint32_t actor;       /* the shard's own */
     bool fired;           /* answer: committed by this event (also when a retry finds it done) */
     int64_t last_fired_us; /* answer: the rule's last_fired_at now; 0: never, or the rule is gone */
 };
@@ -46,7 +48,9 @@ struct batch_touch {
     int64_t last_seen_us; /* 0: leave */
     int64_t latest_us;    /* 0: leave */
     struct text latest;   /* payload */
+    uint32_t actor;       /* the shard's own */
     uint8_t status;       /* enum device_status */
+    bool status_changed;  /* the shard's own */
 };
 
 struct hour_stats {
@@ -80,12 +84,13 @@ struct batch_check {
     int64_t timestamp_us;
     uint32_t message_key;
     struct text payload;
-    void *held;  /* the shard's own */
-    bool stored; /* answer */
+    uint32_t actor; /* the shard's own */
+    bool stored;    /* answer */
 };
 
 struct batch_load {
     struct uuid device;
+    uint32_t actor; /* the shard's own */
     /* answers */
     bool found;
     uint8_t status;

@@ -139,7 +139,9 @@ struct msg_event {
     uint32_t body_len;
 } __attribute__((packed));
 
+/* One connection, or (device not nil) all of a device's. */
 struct msg_kick {
     struct msg_ref ref;
+    struct uuid device;
     uint8_t code; /* MQTT 5 DISCONNECT reason code */
 } __attribute__((packed));

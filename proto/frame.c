@@ -1,0 +1,176 @@
+#include "proto/frame.h"
+#include "proto/check.h"
+#include <msgpack.h>
+
+/* Bytes kept free in front of the items for the msgpack header, which is written last. */
+#define HEADER_ROOM 16
+
+struct item_header {
+    uint32_t size; /* of the whole item, this header included */
+    uint8_t kind;
+} __attribute__((packed));
+
+static const size_t fixed_sizes[] = {
+    [MSG_READING] = sizeof(struct msg_reading),   [MSG_REJECT] = sizeof(struct msg_reject),
+    [MSG_PRESENCE] = sizeof(struct msg_presence), [MSG_INTEREST] = sizeof(struct msg_interest),
+    [MSG_MESSAGE] = sizeof(struct msg_message),   [MSG_CLAIM] = sizeof(struct msg_claim),
+    [MSG_UNCLAIM] = sizeof(struct msg_claim),     [MSG_ADMIT] = sizeof(struct msg_admit),
+    [MSG_CHANGED] = sizeof(struct msg_device),    [MSG_WAKE] = sizeof(struct msg_device),
+    [MSG_ACK] = sizeof(struct msg_ack),           [MSG_EVENT] = sizeof(struct msg_event),
+    [MSG_KICK] = sizeof(struct msg_kick),         [MSG_ADMITTED] = sizeof(struct msg_admitted),
+};
+#define KINDS (sizeof fixed_sizes / sizeof *fixed_sizes)
+
+/* What the lengths inside the fixed part say that the texts are together. */
+static size_t texts_expected(enum msg_kind kind, const void *fixed)
+{
+    const struct msg_reading *reading = fixed;
+    const struct msg_reject *reject = fixed;
+    const struct msg_message *message = fixed;
+    const struct msg_claim *claim = fixed;
+    const struct msg_ack *ack = fixed;
+    const struct msg_event *event = fixed;
+    switch (kind) {
+    case MSG_READING:
+        return (size_t)reading->payload_len + reading->extra_len;
+    case MSG_REJECT:
+        return (size_t)reject->topic_len + reject->reason_len + reject->payload_len;
+    case MSG_MESSAGE:
+        return (size_t)message->topic_len + message->payload_len;
+    case MSG_CLAIM:
+    case MSG_UNCLAIM:
+        return claim->client_id_len;
+    case MSG_ACK:
+        return ack->reason_len;
+    case MSG_EVENT:
+        return (size_t)event->topic_len + event->body_len;
+    case MSG_PRESENCE:
+    case MSG_INTEREST:
+    case MSG_ADMIT:
+    case MSG_CHANGED:
+    case MSG_WAKE:
+    case MSG_KICK:
+    case MSG_ADMITTED:
+        break;
+    }
+    return 0;
+}
+
+void frame_init(struct frame *self, size_t max)
+{
+    buf_init(&self->bytes, max);
+    self->count = 0;
+}
+
+void frame_free(struct frame *self)
+{
+    buf_free(&self->bytes);
+    self->count = 0;
+}
+
+void frame_clear(struct frame *self)
+{
+    buf_clear(&self->bytes);
+    self->count = 0;
+}
+
+int frame_add(struct frame *self, enum msg_kind kind, const void *fixed, size_t fixed_len,
+              const struct span *texts, size_t texts_count)
+{
+    struct item_header header = {.kind = (uint8_t)kind};
+    size_t size = sizeof header + fixed_len;
+    CHECK(kind > 0 && kind < KINDS && fixed_len == fixed_sizes[kind]);
+    for (size_t i = 0; i < texts_count; i++)
+        size += texts[i].len;
+    uint8_t *out = buf_reserve(&self->bytes, size + (self->bytes.len == 0 ? HEADER_ROOM : 0));
+    if (out == NULL) {
+        self->bytes.failed = false;
+        return ERR_FULL;
+    }
+    if (self->bytes.len == 0) {
+        out += HEADER_ROOM;
+        self->bytes.len = HEADER_ROOM;
+    }
+    header.size = (uint32_t)size;
+    memcpy(out, &header, sizeof header);
+    memcpy(out + sizeof header, fixed, fixed_len);
+    out += sizeof header + fixed_len;
+    for (size_t i = 0; i < texts_count; i++) {
+        if (texts[i].len > 0)
+            memcpy(out, texts[i].data, texts[i].len);
+        out += texts[i].len;
+    }
+    self->bytes.len += size;
+    self->count++;
+    return 0;
+}
+
+static int write_bytes(void *to, const char *bytes, size_t len)
+{
+    struct buf *out = to;
+    buf_put(out, bytes, len);
+    return out->failed ? -1 : 0;
+}
+
+struct span frame_finish(struct frame *self)
+{
+    uint8_t room[HEADER_ROOM];
+    struct buf header = {.data = room, .cap = sizeof room, .max = sizeof room};
+    msgpack_packer packer;
+    CHECK(self->bytes.len >= HEADER_ROOM);
+    msgpack_packer_init(&packer, &header, write_bytes);
+    msgpack_pack_array(&packer, 3);
+    msgpack_pack_int(&packer, MSG_VERSION);
+    msgpack_pack_uint32(&packer, self->count);
+    msgpack_pack_bin(&packer, self->bytes.len - HEADER_ROOM);
+    CHECK(!header.failed);
+    uint8_t *start = self->bytes.data + HEADER_ROOM - header.len;
+    memcpy(start, room, header.len);
+    return (struct span){start, self->bytes.len - HEADER_ROOM + header.len};
+}
+
+int frame_open(struct frame_reader *self, const void *data, size_t len)
+{
+    msgpack_unpacked unpacked;
+    size_t at = 0;
+    int rc = ERR_MALFORMED;
+    msgpack_unpacked_init(&unpacked);
+    if (msgpack_unpack_next(&unpacked, data, len, &at) == MSGPACK_UNPACK_SUCCESS && at == len &&
+        unpacked.data.type == MSGPACK_OBJECT_ARRAY && unpacked.data.via.array.size >= 1 &&
+        unpacked.data.via.array.ptr[0].type == MSGPACK_OBJECT_POSITIVE_INTEGER) {
+        const msgpack_object_array *array = &unpacked.data.via.array;
+        if (array->ptr[0].via.u64 != MSG_VERSION) {
+            rc = ERR_VERSION;
+        } else if (array->size == 3 && array->ptr[1].type == MSGPACK_OBJECT_POSITIVE_INTEGER &&
+                   array->ptr[1].via.u64 <= UINT32_MAX && array->ptr[2].type == MSGPACK_OBJECT_BIN) {
+            self->at = (const uint8_t *)array->ptr[2].via.bin.ptr;
+            self->end = self->at + array->ptr[2].via.bin.size;
+            self->left = (uint32_t)array->ptr[1].via.u64;
+            rc = 0;
+        }
+    }
+    msgpack_unpacked_destroy(&unpacked);
+    return rc;
+}
+
+int frame_next(struct frame_reader *self, struct item *ret_item)
+{
+    struct item_header header;
+    if (self->left == 0)
+        return self->at == self->end ? 0 : ERR_MALFORMED;
+    if ((size_t)(self->end - self->at) < sizeof header)
+        return ERR_MALFORMED;
+    memcpy(&header, self->at, sizeof header);
+    if (header.kind == 0 || header.kind >= KINDS || header.size > self->end - self->at ||
+        header.size < sizeof header + fixed_sizes[header.kind])
+        return ERR_MALFORMED;
+    const uint8_t *fixed = self->at + sizeof header;
+    const uint8_t *texts = fixed + fixed_sizes[header.kind];
+    size_t texts_len = header.size - sizeof header - fixed_sizes[header.kind];
+    if (texts_len != texts_expected((enum msg_kind)header.kind, fixed))
+        return ERR_MALFORMED;
+    *ret_item = (struct item){(enum msg_kind)header.kind, fixed, texts, texts_len, header.size};
+    self->at += header.size;
+    self->left--;
+    return 1;
+}
