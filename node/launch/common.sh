@@ -64,6 +64,5 @@ url_password() {
 # process_has PID WORD: the process lives and its environment has this line. A pid file may
 # outlive its process and the number be given to another: nothing is signalled unverified.
 process_has() {
-    [[ $1 =~ ^[0-9]+$ && -r /proc/$1/environ ]] &&
-        tr '\0' '\n' 2>/dev/null <"/proc/$1/environ" | grep -qxF -- "$2"
+    [[ $1 =~ ^[0-9]+$ ]] && grep -zqxF -- "$2" "/proc/$1/environ" 2>/dev/null
 }

@@ -1,1 +1,160 @@
-# nodes
+# Node processes: their environment, their start, their readiness and their end.
+
+NODES_HOME=$GITO_DATA/nodes
+NODES_DEFAULT=eu-1,eu-2,us-1
+NODE_READY_DEADLINE_S=${GITO_READY_DEADLINE_S:-120}
+NODE_STOP_DEADLINE_S=30
+# Settings that are kept in .env once given, so that a node started again has them too.
+NODE_SETTINGS=(DATABASE_READ_URL SMTP_HOST SMTP_PORT SMTP_USER SMTP_PASSWORD SMTP_FROM_EMAIL
+    SMTP_USE_TLS RATE_LIMIT_PER_MINUTE MESH_SECRET LOG_LEVEL BIND_ADDRESS)
+
+# nodes_keep LIST: checks the names and keeps their order, which gives each node its ports.
+nodes_keep() {
+    local name
+    local -A seen=()
+    for name in ${1//,/ }; do
+        [[ $name =~ ^[a-z0-9]+(-[a-z0-9]+)+$ && ${#name} -le 63 ]] ||
+            usage_error "not a node name (region-number): $name"
+        [[ -z ${seen[$name]:-} ]] || usage_error "node named twice: $name"
+        seen[$name]=1
+    done
+    ((${#seen[@]} > 0 && ${#seen[@]} <= 64)) || usage_error "--nodes takes 1 to 64 names"
+    printf '%s\n' ${1//,/ } >"$GITO_DATA/nodes.list"
+}
+
+nodes_all() { cat "$GITO_DATA/nodes.list" 2>/dev/null || true; }
+
+# node_index NAME: its place in the list, from 0; fails when it is not there.
+node_index() {
+    local line
+    line=$(nodes_all | grep -nxF -- "$1") || return 1
+    printf '%s' $((${line%%:*} - 1))
+}
+
+# node_pid NAME: the running process, proven to be this node of this data folder.
+node_pid() {
+    local pid
+    pid=$(cat "$NODES_HOME/$1/pid" 2>/dev/null) || return 1
+    process_has "$pid" "GITO_NODE_HOME=$NODES_HOME/$1" && printf '%s' "$pid"
+}
+node_running() { node_pid "$1" >/dev/null; }
+node_gone() { ! node_running "$1"; }
+
+node_ready() {
+    curl -fs -o /dev/null --max-time 2 "http://127.0.0.1:$(env_get HTTP_PORT "$NODES_HOME/$1/env")/readyz"
+}
+
+# Ready, or dead: either ends the wait for it.
+node_settled() { node_ready "$1" || node_gone "$1"; }
+
+keep_settings() {
+    local name
+    [[ -n $(env_get JWT_SECRET_KEY) ]] || env_put JWT_SECRET_KEY "${JWT_SECRET_KEY:-$(random_hex 32)}"
+    for name in JWT_SECRET_KEY "${NODE_SETTINGS[@]}"; do
+        [[ -z ${!name:-} ]] || env_put "$name" "${!name}"
+    done
+}
+
+make_certificate() {
+    local folder=$GITO_DATA/tls
+    [[ ! -s $folder/key.pem || ! -s $folder/cert.pem ]] || return 0
+    mkdir -p -m 700 "$folder"
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -sha256 -days 825 \
+        -subj /CN=localhost -addext subjectAltName=DNS:localhost,IP:127.0.0.1 \
+        -keyout "$folder/key.pem" -out "$folder/cert.pem" 2>"$folder/openssl.log" ||
+        die "could not make a certificate: see $folder/openssl.log"
+    chmod 600 "$folder/key.pem"
+}
+
+# node_write_env NAME: all that this node is started with.
+node_write_env() {
+    local name=$1 home=$NODES_HOME/$1 index setting value
+    index=$(node_index "$name") || die "no such node: $name"
+    mkdir -p "$home"
+    (
+        umask 077
+        cat >"$home/env" <<END
+GITO_NODE_HOME=$home
+NODE_ID=$name
+NODE_REGION=${name%-*}
+MQTT_PORT=$((1883 + index + PORT_BASE))
+MQTTS_PORT=$((8883 + index + PORT_BASE))
+HTTP_PORT=$((8080 + index + PORT_BASE))
+MESH_PORT=$((7400 + index + PORT_BASE))
+BIND_ADDRESS=127.0.0.1
+TLS_CERT_FILE=${TLS_CERT_FILE:-$GITO_DATA/tls/cert.pem}
+TLS_KEY_FILE=${TLS_KEY_FILE:-$GITO_DATA/tls/key.pem}
+WEB_ROOT=${WEB_ROOT:-$GITO_ROOT/web/dist}
+END
+        for setting in DATABASE_URL REDIS_URL JWT_SECRET_KEY "${NODE_SETTINGS[@]}"; do
+            value=$(env_get "$setting")
+            [[ -z $value ]] || printf '%s=%s\n' "$setting" "$value"
+        done >>"$home/env"
+    )
+}
+
+# with_node_env NAME COMMAND...: becomes the command, in the node's environment; call it in a
+# subshell. The administrator's address is not part of it: who serves requests never has it.
+with_node_env() {
+    local -a settings
+    mapfile -t settings <"$NODES_HOME/$1/env"
+    shift
+    exec env -u DATABASE_ADMIN_URL -u GITO_NODE "${settings[@]}" "$@"
+}
+
+with_admin_env() {
+    local name=$1
+    shift
+    with_node_env "$name" env "DATABASE_ADMIN_URL=$(env_get DATABASE_ADMIN_URL)" "$@"
+}
+
+node_start() {
+    local name=$1 home=$NODES_HOME/$1
+    if node_running "$name"; then
+        say "$name is running"
+        return 0
+    fi
+    node_write_env "$name"
+    say "starting $name"
+    STARTED_NODES+=("$name")
+    (
+        cd "$home"
+        with_node_env "$name" setsid "$NODE_PROGRAM" >>log 2>&1 </dev/null 8>&- &
+        printf '%s\n' $! >pid
+    )
+    wait_until 5 node_begun "$name" || true
+}
+
+# The process shows its own environment, or is dead: before that it cannot be told from others.
+node_begun() {
+    local pid
+    pid=$(cat "$NODES_HOME/$1/pid")
+    node_running "$1" || ! grep -zq . "/proc/$pid/environ" 2>/dev/null
+}
+
+node_wait_ready() {
+    if ! wait_until "$NODE_READY_DEADLINE_S" node_settled "$1" || node_gone "$1"; then
+        tail -n 30 "$NODES_HOME/$1/log" >&2
+        node_running "$1" && die "$1 is not ready after $NODE_READY_DEADLINE_S s (log above)"
+        die "$1 ended before it was ready (log above)"
+    fi
+}
+
+# node_stop NAME [now]: drains, or kills; who does not end in time is killed, and told.
+node_stop() {
+    local name=$1 pid
+    pid=$(node_pid "$name") || return 0
+    if [[ ${2:-} == now ]]; then
+        say "killing $name"
+        kill -KILL "$pid" 2>/dev/null || true
+    else
+        say "stopping $name"
+        kill -TERM "$pid" 2>/dev/null || true
+    fi
+    if ! wait_until "$NODE_STOP_DEADLINE_S" node_gone "$name"; then
+        warn "$name did not stop within $NODE_STOP_DEADLINE_S s: killed"
+        kill -KILL "$pid" 2>/dev/null || true
+        wait_until 5 node_gone "$name" || warn "$name is still there (pid $pid)"
+    fi
+    rm -f "$NODES_HOME/$name/pid"
+}
