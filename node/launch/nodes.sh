@@ -4,9 +4,10 @@ NODES_HOME=$GITO_DATA/nodes
 NODES_DEFAULT=eu-1,eu-2,us-1
 NODE_READY_DEADLINE_S=${GITO_READY_DEADLINE_S:-120}
 NODE_STOP_DEADLINE_S=30
-# Settings that are kept in .env once given, so that a node started again has them too.
-NODE_SETTINGS=(DATABASE_READ_URL SMTP_HOST SMTP_PORT SMTP_USER SMTP_PASSWORD SMTP_FROM_EMAIL
-    SMTP_USE_TLS RATE_LIMIT_PER_MINUTE MESH_SECRET LOG_LEVEL BIND_ADDRESS)
+# Settings that are kept in .env once given, so that a node started again has them too: all that
+# the node knows, less those that this file makes itself.
+mapfile -t NODE_SETTINGS < <(sed -n 's/^[A-Z]* ([a-z_]*, "\([A-Z_]*\)".*/\1/p' "$GITO_ROOT/node/config.def" |
+    grep -vxE 'DATABASE_URL|DATABASE_ADMIN_URL|REDIS_URL|NODE_ID|NODE_REGION|(MQTT|MQTTS|HTTP|MESH)_PORT|TLS_.*|WEB_ROOT')
 
 # nodes_keep LIST: checks the names and keeps their order, which gives each node its ports.
 nodes_keep() {
@@ -41,7 +42,10 @@ node_running() { node_pid "$1" >/dev/null; }
 node_gone() { ! node_running "$1"; }
 
 node_ready() {
-    curl -fs -o /dev/null --max-time 2 "http://127.0.0.1:$(env_get HTTP_PORT "$NODES_HOME/$1/env")/readyz"
+    local env=$NODES_HOME/$1/env address
+    address=$(env_get BIND_ADDRESS "$env")
+    [[ -n $address && $address != 0.0.0.0 ]] || address=127.0.0.1
+    curl -fs -o /dev/null --max-time 2 "http://$address:$(env_get HTTP_PORT "$env")/readyz"
 }
 
 # Ready, or dead: either ends the wait for it.
@@ -49,10 +53,10 @@ node_settled() { node_ready "$1" || node_gone "$1"; }
 
 keep_settings() {
     local name
-    [[ -n $(env_get JWT_SECRET_KEY) ]] || env_put JWT_SECRET_KEY "${JWT_SECRET_KEY:-$(random_hex 32)}"
-    for name in JWT_SECRET_KEY "${NODE_SETTINGS[@]}"; do
+    for name in "${NODE_SETTINGS[@]}"; do
         [[ -z ${!name:-} ]] || env_put "$name" "${!name}"
     done
+    [[ -n $(env_get JWT_SECRET_KEY) ]] || env_put JWT_SECRET_KEY "$(random_hex 32)"
 }
 
 make_certificate() {
@@ -81,12 +85,11 @@ MQTT_PORT=$((1883 + index + PORT_BASE))
 MQTTS_PORT=$((8883 + index + PORT_BASE))
 HTTP_PORT=$((8080 + index + PORT_BASE))
 MESH_PORT=$((7400 + index + PORT_BASE))
-BIND_ADDRESS=127.0.0.1
 TLS_CERT_FILE=${TLS_CERT_FILE:-$GITO_DATA/tls/cert.pem}
 TLS_KEY_FILE=${TLS_KEY_FILE:-$GITO_DATA/tls/key.pem}
 WEB_ROOT=${WEB_ROOT:-$GITO_ROOT/web/dist}
 END
-        for setting in DATABASE_URL REDIS_URL JWT_SECRET_KEY "${NODE_SETTINGS[@]}"; do
+        for setting in DATABASE_URL REDIS_URL "${NODE_SETTINGS[@]}"; do
             value=$(env_get "$setting")
             [[ -z $value ]] || printf '%s=%s\n' "$setting" "$value"
         done >>"$home/env"
