@@ -347,7 +347,8 @@ BEGIN
 END $$;
 
 -- Partitions: made ahead, one a UTC day. No grants on them, and forced row-level security without
--- a policy: a partition queried directly would otherwise skip its parent's policy.
+-- a policy: a partition queried directly would otherwise skip its parent's policy. ATTACH waits for
+-- no reader; CREATE … PARTITION OF would, with all writers behind it.
 CREATE FUNCTION partitions_ensure(first_day date, last_day date) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = public SET timezone = 'UTC' AS $$
 DECLARE
@@ -359,13 +360,37 @@ BEGIN
     FOR day IN SELECT generate_series(first_day, last_day, '1 day')::date LOOP
         partition := 'telemetry_' || to_char(day, 'YYYYMMDD');
         CONTINUE WHEN to_regclass(partition) IS NOT NULL;
-        EXECUTE format('CREATE TABLE %I PARTITION OF telemetry FOR VALUES FROM (%L) TO (%L)',
-                       partition, day::timestamptz, (day + 1)::timestamptz);
+        EXECUTE format('CREATE TABLE %I (LIKE telemetry INCLUDING ALL)', partition);
         EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', partition);
         EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', partition);
+        EXECUTE format('ALTER TABLE telemetry ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)',
+                       partition, day::timestamptz, (day + 1)::timestamptz);
         made := made + 1;
     END LOOP;
     RETURN made;
+END $$;
+
+-- Drops the oldest partition that ends on or before `first_kept`; its name, or NULL: there is none.
+-- A node is not the owner, so that this runs in a function, where DETACH … CONCURRENTLY cannot:
+-- it takes the whole table for a moment, waits for that at most half a second with the writers
+-- behind it, and is called again later when it fails.
+CREATE FUNCTION partitions_drop_oldest(first_kept date) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = public SET lock_timeout = '500ms' AS $$
+DECLARE
+    partition text;
+BEGIN
+    IF first_kept > (now() AT TIME ZONE 'UTC')::date THEN
+        RAISE EXCEPTION 'today''s readings are not to be dropped';
+    END IF;
+    PERFORM pg_advisory_xact_lock(hashtext('gito partitions'));
+    SELECT relname INTO partition FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
+        WHERE inhparent = 'telemetry'::regclass AND relname ~ '^telemetry_[0-9]{8}$'
+            AND to_date(right(relname, 8), 'YYYYMMDD') < first_kept
+        ORDER BY relname LIMIT 1;
+    IF FOUND THEN
+        EXECUTE format('DROP TABLE %I', partition);
+    END IF;
+    RETURN partition;
 END $$;
 SELECT partitions_ensure((now() - interval '33 days')::date, (now() + interval '7 days')::date);
 
@@ -434,7 +459,8 @@ CREATE TRIGGER telemetry_hot_insert INSTEAD OF INSERT ON telemetry_hot
 REVOKE ALL ON SCHEMA public FROM PUBLIC;
 GRANT USAGE ON SCHEMA public TO gito_app, gito_ingest;
 REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA public FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION fence, partitions_ensure, rollup_rebuild, node_is_writing TO gito_ingest;
+GRANT EXECUTE ON FUNCTION fence, partitions_ensure, partitions_drop_oldest, rollup_rebuild, node_is_writing
+    TO gito_ingest;
 GRANT EXECUTE ON FUNCTION node_is_writing, telemetry_hot_insert, changes_add_new, changes_add_old,
     changes_add_both, changes_add_device TO gito_app;
 
