@@ -290,29 +290,6 @@ static void names_are_letters_digits_and_underscores(void **state)
                    "the name at byte 2 has not 1 to 64 characters");
 }
 
-static void names_can_be_asked_beforehand(void **state)
-{
-    (void)state;
-    assert_true(metric_name_valid("temperature", 11));
-    assert_true(metric_name_valid("_", 1));
-    assert_false(metric_name_valid("", 0));
-    assert_false(metric_name_valid("timestamp", 9));
-    assert_true(metric_name_valid("timestamps", 10));
-    assert_false(metric_name_valid("a b", 3));
-    assert_false(metric_name_valid("a\0", 2));
-    char name[65];
-    memset(name, 'n', sizeof name);
-    assert_true(metric_name_valid(name, 64));
-    assert_false(metric_name_valid(name, 65));
-    for (enum metric metric = 0; metric < METRICS; metric++) {
-        const char *text = metric_names[metric];
-        assert_int_equal(metric_find(text, strlen(text)), metric);
-        assert_int_equal(metric_find(text, strlen(text) - 1), METRICS);
-    }
-    assert_int_equal(metric_find("pressura", 8), METRICS);
-    assert_int_equal(metric_find("", 0), METRICS);
-}
-
 static void values_are_numbers_or_null(void **state)
 {
     (void)state;
@@ -367,20 +344,6 @@ static void the_grammar_of_numbers_is_kept(void **state)
     }
 }
 
-static void long_numbers_are_bounded(void **state)
-{
-    (void)state;
-    static char json[2048];
-    memcpy(json, "{\"a\":0.", 7);
-    memset(json + 7, '1', 1022);
-    strcpy(json + 7 + 1022, "}");
-    parse(json);
-    assert_int_equal(readings.item[0].extra_len, strlen(json));
-    strcpy(json + 7 + 1022, "1}");
-    expect_refused(json, strlen(json), ERR_MALFORMED,
-                   "value of \"a\" has over 1024 characters or an exponent over 1000");
-}
-
 static void a_payload_has_its_bounds(void **state)
 {
     (void)state;
@@ -427,32 +390,6 @@ static void the_largest_array_is_read_and_nothing_is_allocated_again(void **stat
     assert_ptr_equal(readings.extra, extra);
     assert_ptr_equal(readings.names, names);
     buf_free(&buf);
-}
-
-static void any_metric_can_be_asked_for(void **state)
-{
-    (void)state;
-    const char *json = "{ \"timestamp\" : \"2026-11-23T20:30:26Z\" , \"rssi\":-61,\"none\" : null,"
-                       "\"co2\" :\t4.17e2 ,\"last\":1}";
-    double value = 7;
-    size_t len = strlen(json);
-    parse(json);
-    assert_int_equal(reading_metric(json, len, "co2", 3, &value), 1);
-    assert_true(value == 417);
-    assert_int_equal(reading_metric(json, len, "rssi", 4, &value), 1);
-    assert_true(value == -61);
-    assert_int_equal(reading_metric(json, len, "last", 4, &value), 1);
-    assert_true(value == 1);
-    value = 7;
-    assert_int_equal(reading_metric(json, len, "none", 4, &value), 0);
-    assert_int_equal(reading_metric(json, len, "co", 2, &value), 0);
-    assert_int_equal(reading_metric(json, len, "co22", 4, &value), 0);
-    assert_int_equal(reading_metric(json, len, "", 0, &value), 0);
-    assert_int_equal(reading_metric(json, len, "timestamp", 9, &value), 0);
-    assert_int_equal(reading_metric("{\"timestamp\":5,\"a\":1}", 21, "timestamp", 9, &value), 0);
-    for (size_t cut = 0; cut < len; cut++)
-        (void)!reading_metric(json, cut, "absent", 6, &value);
-    assert_true(value == 7);
 }
 
 /* {columns that are present} || extra, as the store puts a reading together again. */
@@ -527,14 +464,11 @@ int main(void)
         cmocka_unit_test(one_bad_reading_refuses_all),
         cmocka_unit_test(what_is_not_json_is_refused),
         cmocka_unit_test(names_are_letters_digits_and_underscores),
-        cmocka_unit_test(names_can_be_asked_beforehand),
         cmocka_unit_test(values_are_numbers_or_null),
         cmocka_unit_test(a_name_is_new_again_in_the_next_reading),
         cmocka_unit_test(the_grammar_of_numbers_is_kept),
-        cmocka_unit_test(long_numbers_are_bounded),
         cmocka_unit_test(a_payload_has_its_bounds),
         cmocka_unit_test(the_largest_array_is_read_and_nothing_is_allocated_again),
-        cmocka_unit_test(any_metric_can_be_asked_for),
         cmocka_unit_test(columns_and_extra_make_the_payload_again),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
