@@ -51,8 +51,9 @@ void log_event(enum log_level level, const char *event, const char *field, const
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    size_t at = (size_t)snprintf(line, 256, "{\"time\":\"%s\",\"level\":\"%s\",\"node\":\"%s\",\"event\":\"%s\",\"%s\":\"",
-                                 stamp, level_names[level], node_name, event, field);
+    size_t at = (size_t)snprintf(
+        line, 256, "{\"time\":\"%s\",\"level\":\"%s\",\"node\":\"%s\",\"event\":\"%s\",\"%s\":\"",
+        stamp, level_names[level], node_name, event, field);
     at += put_escaped(line + at, sizeof line - at - 4, text);
     memcpy(line + at, "\"}\n", 3);
     if (write(STDERR_FILENO, line, at + 3) < 0)

@@ -38,8 +38,8 @@ struct batch_alert {
     struct text metric, message;
     double value;
     int64_t fired_at_us;
-    uint32_t actor;       /* the shard's own */
-    bool fired;           /* answer: committed by this event (also when a retry finds it done) */
+    uint32_t actor;        /* the shard's own */
+    bool fired;            /* answer: committed by this event (also when a retry finds it done) */
     int64_t last_fired_us; /* answer: the rule's last_fired_at now; 0: never, or the rule is gone */
 };
 

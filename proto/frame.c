@@ -142,7 +142,8 @@ int frame_open(struct frame_reader *self, const void *data, size_t len)
         if (array->ptr[0].via.u64 != MSG_VERSION) {
             rc = ERR_VERSION;
         } else if (array->size == 3 && array->ptr[1].type == MSGPACK_OBJECT_POSITIVE_INTEGER &&
-                   array->ptr[1].via.u64 <= UINT32_MAX && array->ptr[2].type == MSGPACK_OBJECT_BIN) {
+                   array->ptr[1].via.u64 <= UINT32_MAX &&
+                   array->ptr[2].type == MSGPACK_OBJECT_BIN) {
             self->at = (const uint8_t *)array->ptr[2].via.bin.ptr;
             self->end = self->at + array->ptr[2].via.bin.size;
             self->left = (uint32_t)array->ptr[1].via.u64;

@@ -32,7 +32,7 @@
 #define LIMIT_REQUESTS_IN_FLIGHT 256
 #define LIMIT_REQUEST_BYTES (1024 * 1024)
 /* Frames waiting for the Redis bridge; more are dropped and counted. */
-#define LIMIT_REDIS_FRAMES 256
+#define LIMIT_REDIS_FRAMES 32
 /* Devices that one WebSocket watches; more gets an error frame. */
 #define LIMIT_WATCHED_DEVICES 1024
 /* Bytes waiting for one WebSocket; past it telemetry is conflated to the newest value a device. */

@@ -14,15 +14,15 @@
 
 enum msg_kind {
     MSG_READING = 1, /* edge → shard: one reading; payload, extra */
-    MSG_REJECT,      /* edge → shard: a PUBLISH of telemetry that was refused; topic, reason, payload */
-    MSG_PRESENCE,    /* edge → shard: a device's own connection came or went */
-    MSG_INTEREST,    /* edge → every shard: this edge has (or has no more) watchers of … */
-    MSG_MESSAGE,     /* edge → shard: any other PUBLISH; topic, payload */
-    MSG_CLAIM,       /* edge → tenant's shard: this connection now holds a client id; client id */
-    MSG_UNCLAIM,     /* edge → tenant's shard: it is gone; client id */
-    MSG_ADMIT,       /* edge → tenant's shard: may this REST request go on? */
-    MSG_CHANGED,     /* control → shard: device's rules, credentials or existence changed */
-    MSG_WAKE,        /* control → shard: device is not offline in the database: watch its timers */
+    MSG_REJECT, /* edge → shard: a PUBLISH of telemetry that was refused; topic, reason, payload */
+    MSG_PRESENCE, /* edge → shard: a device's own connection came or went */
+    MSG_INTEREST, /* edge → every shard: this edge has (or has no more) watchers of … */
+    MSG_MESSAGE,  /* edge → shard: any other PUBLISH; topic, payload */
+    MSG_CLAIM,    /* edge → tenant's shard: this connection now holds a client id; client id */
+    MSG_UNCLAIM,  /* edge → tenant's shard: it is gone; client id */
+    MSG_ADMIT,    /* edge → tenant's shard: may this REST request go on? */
+    MSG_CHANGED,  /* control → shard: device's rules, credentials or existence changed */
+    MSG_WAKE,     /* control → shard: device is not offline in the database: watch its timers */
 
     MSG_ACK,      /* shard → edge: the item is durable (or refused); reason */
     MSG_EVENT,    /* shard → edge, redis: confirmed reading, alert, status, message; body */
@@ -50,8 +50,9 @@ struct msg_reading {
     struct uuid tenant, device;
     struct msg_ref ref;
     uint8_t flags;
-    uint8_t present;     /* bit per metric (reading.h) */
-    uint32_t message_key; /* hash of client id, packet id, payload and index: same in a redelivery */
+    uint8_t present; /* bit per metric (reading.h) */
+    uint32_t
+        message_key; /* hash of client id, packet id, payload and index: same in a redelivery */
     int64_t arrival_us;
     int64_t timestamp_us; /* the reading's own, or its arrival */
     double value[METRICS];
@@ -119,16 +120,17 @@ struct msg_device {
 
 struct msg_ack {
     struct msg_ref ref;
-    uint8_t code;      /* MQTT 5 reason code: 0 stored */
-    uint8_t flags;     /* MSG_LAST: answer the PUBLISH; without it only the credit comes back */
-    uint32_t bytes;    /* of the item as it was sent: the edge's credit */
+    uint8_t code;   /* MQTT 5 reason code: 0 stored */
+    uint8_t flags;  /* MSG_LAST: answer the PUBLISH; without it only the credit comes back */
+    uint32_t bytes; /* of the item as it was sent: the edge's credit */
     uint16_t reason_len;
 } __attribute__((packed));
 
 enum event_kind { EVENT_TELEMETRY = 1, EVENT_STATUS, EVENT_ALERT, EVENT_MESSAGE };
 enum device_status { STATUS_OFFLINE, STATUS_ONLINE, STATUS_IDLE, STATUSES };
 
-/* body: TELEMETRY the payload; ALERT the JSON object of contract.md; MESSAGE topic, then payload. */
+/* body: TELEMETRY the payload; ALERT the JSON object of contract.md; MESSAGE topic, then payload.
+ */
 struct msg_event {
     struct uuid tenant, device;
     uint8_t event;

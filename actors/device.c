@@ -1,0 +1,86 @@
+#include "actors/device.h"
+#include <stdlib.h>
+
+/* An absent device is asked for again after this: it may have been made meanwhile. */
+#define ABSENT_US 1000000
+
+enum device_status device_status_due(const struct device *self, const struct device_times *times,
+                                     int64_t now_us)
+{
+    int64_t silent = now_us - self->last_seen_us;
+    if (self->connections > 0)
+        return silent < times->idle_us ? STATUS_ONLINE : STATUS_IDLE;
+    if (self->disconnected_us >= self->last_seen_us && self->disconnected_us != 0 &&
+        now_us - self->disconnected_us >= times->grace_us)
+        return STATUS_OFFLINE;
+    if (self->last_seen_us == 0 || silent >= times->offline_us)
+        return STATUS_OFFLINE;
+    return silent < times->idle_us ? STATUS_ONLINE : STATUS_IDLE;
+}
+
+bool device_may_passivate(const struct device *self, const struct device_times *times,
+                          int64_t now_us)
+{
+    if (self->held != NULL || self->in_flight > 0 || self->connections > 0)
+        return false;
+    if (self->state == DEVICE_ABSENT)
+        return now_us - self->touched_us >= ABSENT_US;
+    return self->state == DEVICE_LIVE && self->status == STATUS_OFFLINE && !self->dirty &&
+           now_us - self->touched_us >= times->passivate_us;
+}
+
+int device_keep_latest(struct device *self, const char *payload, uint32_t len)
+{
+    if (self->latest == NULL || self->latest->cap < len) {
+        struct latest *grown = realloc(self->latest, sizeof *grown + len);
+        if (grown == NULL)
+            return ERR_MEMORY;
+        grown->cap = len;
+        self->latest = grown;
+    }
+    self->latest->len = len;
+    memcpy(self->latest->payload, payload, len);
+    return 0;
+}
+
+int device_hold(struct device *self, const struct item *item, int64_t arrival_us)
+{
+    struct held *held = malloc(sizeof *held + item->texts_len);
+    if (held == NULL)
+        return ERR_MEMORY;
+    held->next = NULL;
+    held->arrival_us = arrival_us;
+    held->item_bytes = (uint32_t)item->size;
+    held->texts_len = (uint32_t)item->texts_len;
+    memcpy(&held->reading, item->fixed, sizeof held->reading);
+    memcpy(held->texts, item->texts, item->texts_len);
+    if (self->held_last != NULL)
+        self->held_last->next = held;
+    else
+        self->held = held;
+    self->held_last = held;
+    return 0;
+}
+
+struct held *device_unhold(struct device *self)
+{
+    struct held *held = self->held;
+    if (held != NULL) {
+        self->held = held->next;
+        if (self->held == NULL)
+            self->held_last = NULL;
+    }
+    return held;
+}
+
+void device_clear(struct device *self)
+{
+    struct held *held;
+    while ((held = device_unhold(self)) != NULL)
+        free(held);
+    rules_destroy(&self->rules);
+    free(self->hours);
+    free(self->latest);
+    self->hours = NULL;
+    self->latest = NULL;
+}

@@ -1,0 +1,241 @@
+/* PUBLISH to the client: packet ids, the window, the queue behind it, the client's answers. */
+#include "actors/session_state.h"
+#include "proto/mqtt_wire.h"
+#include <malloc.h>
+#include <stdlib.h>
+
+struct queued {
+    uint32_t len;   /* of the packet that follows */
+    uint32_t id_at; /* where in it the packet id stands */
+    uint8_t qos;
+};
+
+/* Properties of a PUBLISH that go on to the subscribers unchanged (3.3.2.3). */
+#define FORWARDED                                                                                  \
+    ((uint64_t)1 << MQTT_P_PAYLOAD_FORMAT | (uint64_t)1 << MQTT_P_MESSAGE_EXPIRY |                 \
+     (uint64_t)1 << MQTT_P_CONTENT_TYPE | (uint64_t)1 << MQTT_P_RESPONSE_TOPIC |                   \
+     (uint64_t)1 << MQTT_P_CORRELATION_DATA | (uint64_t)1 << MQTT_P_USER)
+
+void session_outbound_free(session_t *self)
+{
+    if (self->outbound != NULL)
+        buf_free(&self->outbound->queue);
+    free(self->outbound);
+    self->outbound = NULL;
+}
+
+static struct session_outbound *outbound(session_t *self)
+{
+    if (self->outbound == NULL) {
+        self->outbound = calloc(1, sizeof *self->outbound);
+        if (self->outbound != NULL)
+            buf_init(&self->outbound->queue, 2 * LIMIT_CLIENT_QUEUE_BYTES);
+    }
+    return self->outbound;
+}
+
+static size_t queue_bytes(const session_t *self)
+{
+    return self->outbound ? self->outbound->queue.len - self->outbound->queue_at : 0;
+}
+
+static unsigned window(const session_t *self)
+{
+    unsigned client = self->client_receive_max; /* MQTT-3.3.4-7 */
+    return client < LIMIT_SEND_INFLIGHT ? client : LIMIT_SEND_INFLIGHT;
+}
+
+static struct session_flight *find_flight(const session_t *self, uint16_t packet_id)
+{
+    for (unsigned i = 0; self->outbound != NULL && i < self->outbound->flight_count; i++)
+        if (self->outbound->flights[i].packet_id == packet_id)
+            return &self->outbound->flights[i];
+    return NULL;
+}
+
+/* The next id that is not 0 and not in flight (MQTT-2.2.1-4); there are more ids than flights. */
+static uint16_t start_flight(session_t *self, uint8_t qos)
+{
+    do {
+        self->last_packet_id++;
+    } while (self->last_packet_id == 0 || find_flight(self, self->last_packet_id) != NULL);
+    self->outbound->flights[self->outbound->flight_count++] = (struct session_flight){
+        .packet_id = self->last_packet_id,
+        .state = qos == 2 ? FLIGHT_PUBREC : FLIGHT_PUBACK,
+    };
+    return self->last_packet_id;
+}
+
+/* Moves what waits into the window. */
+static void pump(session_t *self, const struct session_env *env)
+{
+    struct session_outbound *out = self->outbound;
+    while (out->queued > 0 && out->flight_count < window(self)) {
+        struct queued head;
+        memcpy(&head, out->queue.data + out->queue_at, sizeof head);
+        uint8_t *packet = out->queue.data + out->queue_at + sizeof head;
+        uint16_t id = start_flight(self, head.qos);
+        packet[head.id_at] = (uint8_t)(id >> 8);
+        packet[head.id_at + 1] = (uint8_t)id;
+        buf_put(env->out, packet, head.len);
+        out->queue_at += sizeof head + head.len;
+        out->queued--;
+    }
+    if (out->queued == 0) {
+        buf_free(&out->queue);
+        out->queue_at = 0;
+    } else if (out->queue_at > out->queue.len / 2) {
+        buf_consume(&out->queue, out->queue_at);
+        out->queue_at = 0;
+    }
+}
+
+static void end_flight(session_t *self, const struct session_env *env,
+                       struct session_flight *flight)
+{
+    *flight = self->outbound->flights[--self->outbound->flight_count];
+    pump(self, env);
+}
+
+static int enqueue(session_t *self, const struct mqtt_packet *packet, size_t len)
+{
+    struct buf *queue = &self->outbound->queue;
+    size_t before = queue->len;
+    size_t n = 1; /* bytes of the remaining length */
+    while (mqtt_varint_length((uint32_t)(len - 1 - n)) != n)
+        n++;
+    struct queued item = {
+        .len = (uint32_t)len,
+        .id_at = (uint32_t)(1 + n + 2 + packet->publish.topic.len),
+        .qos = packet->publish.qos,
+    };
+    buf_put(queue, &item, sizeof item);
+    if (buf_failed(queue) || mqtt_encode(queue, self->version, packet) < 0) {
+        queue->len = before;
+        queue->failed = false;
+        return ERR_FULL;
+    }
+    self->outbound->queued++;
+    return 0;
+}
+
+/* What a mounted client sees of a topic. */
+static struct mqtt_span inner_topic(const session_t *self, struct mqtt_span topic)
+{
+    char mount[PRINCIPAL_MOUNT_LEN];
+    if (!self->principal.mount || topic.len <= sizeof mount)
+        return topic;
+    principal_mount(&self->principal, mount);
+    if (memcmp(topic.data, mount, sizeof mount) != 0)
+        return topic;
+    return (struct mqtt_span){topic.data + sizeof mount, topic.len - sizeof mount};
+}
+
+static void fill_publish(const session_t *self, const struct session_delivery *delivery,
+                         struct mqtt_packet *packet)
+{
+    packet->type = MQTT_PUBLISH;
+    packet->publish.qos = delivery->qos;
+    packet->publish.retain = delivery->retain;
+    packet->publish.topic = inner_topic(self, delivery->topic);
+    packet->publish.payload = delivery->payload;
+    if (self->version != MQTT_5)
+        return;
+    if (delivery->properties != NULL) {
+        packet->properties = *delivery->properties;
+        packet->properties.present &= FORWARDED;
+    }
+    if (delivery->subscription_id != 0) {
+        packet->properties.subscription_id = delivery->subscription_id;
+        mqtt_mark(&packet->properties, MQTT_P_SUBSCRIPTION_ID);
+    }
+}
+
+static int send_or_queue(session_t *self, const struct session_env *env, struct mqtt_packet *packet,
+                         size_t len)
+{
+    if (packet->publish.qos > 0) {
+        struct session_outbound *out = outbound(self);
+        if (out == NULL)
+            return ERR_FULL;
+        if (out->queued > 0 || out->flight_count >= window(self))
+            return enqueue(self, packet, len);
+        packet->publish.packet_id = start_flight(self, packet->publish.qos);
+    }
+    return mqtt_encode(env->out, self->version, packet) < 0 ? ERR_FULL : 0;
+}
+
+int session_deliver(session_t *self, const struct session_env *env,
+                    const struct session_delivery *delivery)
+{
+    if (self->state != SESSION_LIVE)
+        return ERR_UNEXPECTED;
+    struct mqtt_packet packet = {0};
+    fill_publish(self, delivery, &packet);
+    long len = mqtt_encoded_length(self->version, &packet);
+    if (len < 0 || (unsigned long)len > self->client_packet_max)
+        return ERR_TOO_LARGE; /* MQTT-3.1.2-24, MQTT-3.1.2-25 */
+    size_t backlog = env->unsent_bytes + env->out->len + queue_bytes(self);
+    int rc = backlog + (size_t)len > LIMIT_CLIENT_QUEUE_BYTES
+                 ? ERR_FULL
+                 : send_or_queue(self, env, &packet, (size_t)len);
+    if (rc == ERR_FULL && (delivery->qos > 0 || buf_failed(env->out)))
+        session_end(self, env, MQTT_QUOTA_EXCEEDED, NULL, NULL);
+    return rc;
+}
+
+void session_on_puback(session_t *self, const struct session_env *env,
+                       const struct mqtt_packet *packet)
+{
+    struct session_flight *flight = find_flight(self, packet->ack.packet_id);
+    if (flight != NULL && flight->state == FLIGHT_PUBACK)
+        end_flight(self, env, flight);
+}
+
+void session_on_pubrec(session_t *self, const struct session_env *env,
+                       const struct mqtt_packet *packet)
+{
+    uint16_t id = packet->ack.packet_id;
+    struct session_flight *flight = find_flight(self, id);
+    bool known = flight != NULL && flight->state != FLIGHT_PUBACK;
+    if (known && packet->ack.reason >= MQTT_UNSPECIFIED) { /* MQTT-4.3.3-4: it ends here */
+        end_flight(self, env, flight);
+        return;
+    }
+    if (known)
+        flight->state = FLIGHT_PUBCOMP;
+    uint8_t reason = known ? MQTT_SUCCESS : MQTT_ID_NOT_FOUND;
+    mqtt_put_ack(env->out, self->version, MQTT_PUBREL, id, reason, NULL);
+}
+
+void session_on_pubcomp(session_t *self, const struct session_env *env,
+                        const struct mqtt_packet *packet)
+{
+    struct session_flight *flight = find_flight(self, packet->ack.packet_id);
+    if (flight != NULL && flight->state == FLIGHT_PUBCOMP)
+        end_flight(self, env, flight);
+}
+
+size_t session_sending(const session_t *self)
+{
+    return self->outbound ? self->outbound->flight_count + self->outbound->queued : 0;
+}
+
+static size_t block(const void *p)
+{
+    return malloc_usable_size((void *)(uintptr_t)p);
+}
+
+size_t session_memory(const session_t *self)
+{
+    size_t total = block(self) + block(self->client_id) + block(self->will) + block(self->aliases) +
+                   block(self->outbound) + block(self->inbound.ring) +
+                   block(self->inbound.unreleased) + block(self->principal.filters);
+    if (self->will != NULL)
+        total += self->will->cap;
+    if (self->outbound != NULL)
+        total += self->outbound->queue.cap;
+    for (size_t i = 0; self->aliases != NULL && i < SESSION_ALIAS_MAXIMUM; i++)
+        total += block(self->aliases[i].topic);
+    return total;
+}

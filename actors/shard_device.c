@@ -1,0 +1,333 @@
+/* The actions of a device actor: device.def says when each runs. An action fills batches and
+ * frames; it never picks the next state. */
+#include "actors/shard_inside.h"
+#include <stdlib.h>
+#include <xxhash.h>
+
+typedef void action_fn(struct shard *self, uint32_t handle, const struct device_input *input);
+
+static void nothing(struct shard *self, uint32_t handle, const struct device_input *input)
+{
+    (void)self, (void)handle, (void)input;
+}
+
+static void load(struct shard *self, uint32_t handle, const struct device_input *input)
+{
+    (void)input;
+    struct device *device = shard_device(self, handle);
+    struct batch_load *load_added = batch_add_loads(shard_batch(self, 0));
+    CHECK(load_added != NULL);
+    load_added->device = device->id;
+    load_added->actor = handle;
+    device->in_flight++;
+}
+
+static void hold(struct shard *self, uint32_t handle, const struct device_input *input)
+{
+    CHECK(input->arrival->item != NULL);
+    SURVIVE(device_hold(shard_device(self, handle), input->arrival->item, self->now_us));
+}
+
+static struct uuid next_event_id(struct shard *self)
+{
+    struct uuid id;
+    uint64_t n = ++self->events_made;
+    uint64_t half[2] = {XXH64(&n, sizeof n, self->config.seed),
+                        XXH64(&n, sizeof n, ~self->config.seed)};
+    memcpy(id.bytes, half, sizeof id.bytes);
+    id.bytes[6] = (uint8_t)((id.bytes[6] & 0x0f) | 0x40);
+    id.bytes[8] = (uint8_t)((id.bytes[8] & 0x3f) | 0x80);
+    return id;
+}
+
+static void alert(struct shard *self, uint32_t handle, struct batch *batch, struct rule *rule,
+                  double value)
+{
+    char message[200];
+    struct device *device = shard_device(self, handle);
+    struct batch_alert *added = batch_add_alerts(batch);
+    CHECK(added != NULL);
+    added->event = next_event_id(self);
+    added->rule = rule->id;
+    added->tenant = device->tenant;
+    added->device = device->id;
+    added->metric = batch_text(batch, rule->name, strlen(rule->name));
+    added->message = batch_text(batch, message, rule_message(rule, value, message, sizeof message));
+    added->value = value;
+    added->fired_at_us = self->now_us;
+    added->actor = handle;
+    rule->last_fired_us = self->now_us;
+    rule->pending++;
+    device->in_flight++;
+}
+
+static void evaluate(struct shard *self, uint32_t handle, struct batch *batch,
+                     const struct batch_row *row, const char *payload)
+{
+    struct rules *rules = shard_device(self, handle)->rules;
+    double value;
+    for (uint32_t i = 0; rules != NULL && i < rules->count; i++)
+        if (rule_fires(&rules->rule[i], row, payload, self->now_us, &value))
+            alert(self, handle, batch, &rules->rule[i], value);
+}
+
+static void add_row(struct shard *self, uint32_t handle, struct batch *batch,
+                    const struct arrival *arrival)
+{
+    const struct msg_reading *reading = arrival->reading;
+    struct batch_row *row = batch_add_rows(batch);
+    CHECK(row != NULL);
+    row->tenant = reading->tenant;
+    row->device = reading->device;
+    row->timestamp_us = reading->timestamp_us;
+    row->seq = (int64_t)((uint64_t)reading->message_key << 32 | self->seq_low++);
+    memcpy(row->value, reading->value, sizeof row->value);
+    row->present = reading->present;
+    row->payload = batch_text(batch, arrival->payload, reading->payload_len);
+    row->extra = batch_text(batch, arrival->extra, reading->extra_len);
+    CHECK(!batch->bytes.failed);
+    row->ref = reading->ref;
+    row->flags = reading->flags;
+    row->item_bytes = arrival->item_bytes;
+    row->actor = handle;
+}
+
+static void reject(struct shard *self, const struct msg_reading *reading, uint32_t item_bytes,
+                   const char *payload, const char *reason, uint8_t code)
+{
+    static const char between[] = "/devices/", end[] = "/telemetry";
+    char topic[2 * UUID_TEXT_LEN + sizeof between + sizeof end];
+    size_t len = uuid_format(&reading->tenant, topic);
+    len += (size_t)snprintf(topic + len, sizeof topic - len, "%s%s%s", between,
+                            uuid_text(&reading->device).s, end);
+    struct batch *batch = shard_batch(self, 1024 + len);
+    struct batch_reject *added = batch_add_rejects(batch);
+    CHECK(added != NULL);
+    added->tenant = reading->tenant;
+    added->device = reading->device;
+    added->topic = batch_text(batch, topic, len);
+    added->reason = batch_text(batch, reason, strlen(reason));
+    added->payload =
+        batch_text(batch, payload, reading->payload_len < 1024 ? reading->payload_len : 1024);
+    CHECK(!batch->bytes.failed);
+    added->ref = reading->ref;
+    added->flags = reading->flags;
+    added->item_bytes = item_bytes;
+    added->code = code;
+}
+
+/* A PUBLISH of many readings leaves one row in telemetry_rejected, its last. */
+static void refuse(struct shard *self, uint32_t handle, const struct device_input *input)
+{
+    (void)handle;
+    const struct msg_reading *reading = input->arrival->reading;
+    self->counts.rejected++;
+    if (reading->flags & MSG_LAST)
+        reject(self, reading, input->arrival->item_bytes, input->arrival->payload,
+               "the tenant has no such device", 0x90);
+    else
+        shard_acknowledge(self, &reading->ref, reading->flags, 0, NULL, input->arrival->item_bytes);
+}
+
+static void append(struct shard *self, uint32_t handle, const struct device_input *input)
+{
+    const struct arrival *arrival = input->arrival;
+    const struct msg_reading *reading = arrival->reading;
+    struct device *device = shard_device(self, handle);
+    if (!uuid_equal(&device->tenant, &reading->tenant)) {
+        refuse(self, handle, input);
+        return;
+    }
+    struct batch *batch =
+        shard_batch(self, (size_t)reading->payload_len + reading->extra_len + 1024);
+    add_row(self, handle, batch, arrival);
+    const struct batch_row *row = &batch->rows[batch->rows_count - 1];
+    evaluate(self, handle, batch, row, arrival->payload);
+    SURVIVE(hours_add(&device->hours, batch, row, device->newest_us));
+    if (row->timestamp_us >= device->newest_us) {
+        device->newest_us = row->timestamp_us;
+        SURVIVE(device_keep_latest(device, arrival->payload, reading->payload_len));
+    }
+    device->in_flight++;
+    device->last_seen_us = self->now_us;
+    device->dirty = true;
+    self->counts.readings++;
+    shard_touch(self, handle);
+}
+
+static void check(struct shard *self, uint32_t handle, const struct device_input *input)
+{
+    const struct arrival *arrival = input->arrival;
+    struct device *device = shard_device(self, handle);
+    /* The redelivery itself waits at the head of what is held: the answer is about it. */
+    CHECK(arrival->item != NULL && device->held == NULL);
+    hold(self, handle, input);
+    struct batch *batch = shard_batch(self, arrival->reading->payload_len);
+    struct batch_check *added = batch_add_checks(batch);
+    CHECK(added != NULL);
+    added->device = device->id;
+    added->timestamp_us = arrival->reading->timestamp_us == arrival->reading->arrival_us
+                              ? 0
+                              : arrival->reading->timestamp_us;
+    added->message_key = arrival->reading->message_key;
+    added->payload = batch_text(batch, arrival->payload, arrival->reading->payload_len);
+    CHECK(!batch->bytes.failed);
+    added->actor = handle;
+    device->in_flight++;
+}
+
+static struct arrival arrival_of(const struct held *held)
+{
+    const char *texts = (const char *)held->texts;
+    return (struct arrival){&held->reading, texts, texts + held->reading.payload_len,
+                            held->item_bytes, NULL};
+}
+
+static void answer_held(struct shard *self, uint32_t handle, const struct device_input *input)
+{
+    (void)input;
+    struct held *held = device_unhold(shard_device(self, handle));
+    CHECK(held != NULL);
+    self->counts.duplicates++;
+    shard_acknowledge(self, &held->reading.ref, held->reading.flags, 0, NULL, held->item_bytes);
+    free(held);
+}
+
+static void append_held(struct shard *self, uint32_t handle, const struct device_input *input)
+{
+    (void)input;
+    struct held *held = device_unhold(shard_device(self, handle));
+    CHECK(held != NULL);
+    struct arrival arrival = arrival_of(held);
+    append(self, handle, &(struct device_input){.arrival = &arrival});
+    free(held);
+}
+
+static void adopt(struct shard *self, uint32_t handle, const struct device_input *input)
+{
+    const struct batch_load *loaded = input->load;
+    struct device *device = shard_device(self, handle);
+    SURVIVE(
+        rules_load(&device->rules, input->batch->rules + loaded->rules_at, loaded->rules_count));
+    device->tenant = loaded->tenant;
+    if (device->state == DEVICE_LIVE || device->state == DEVICE_CHECKING)
+        return; /* what else was loaded is the actor's own, and older than it knows */
+    device->status = loaded->status;
+    if (loaded->last_seen_us > device->last_seen_us)
+        device->last_seen_us = loaded->last_seen_us;
+    device->newest_us = loaded->newest_us;
+    device->touched_us = self->now_us;
+    self->counts.active += device->status != STATUS_OFFLINE;
+}
+
+static void forget(struct shard *self, uint32_t handle, const struct device_input *input)
+{
+    (void)input;
+    struct device *device = shard_device(self, handle);
+    self->counts.active -= device->state == DEVICE_LIVE && device->status != STATUS_OFFLINE;
+    device->status = STATUS_OFFLINE;
+    device->touched_us = self->now_us; /* absent since */
+    device->dirty = false;
+    rules_destroy(&device->rules);
+    struct msg_kick kick = {.device = device->id, .code = 0x98}; /* administrative action */
+    for (uint32_t i = 0; device->connections > 0 && i < self->config.edges; i++)
+        SURVIVE(frame_add(&self->out.edge[i], MSG_KICK, &kick, sizeof kick, NULL, 0));
+}
+
+static const struct {
+    action_fn *action;
+    enum device_state next;
+} table[DEVICE_STATES][DEVICE_EVENTS] = {
+#define ROW(state, event, next, action) [DEVICE_##state][DEVICE_##event] = {action, DEVICE_##next},
+#include "actors/device.def"
+#undef ROW
+};
+
+static void step_once(struct shard *self, uint32_t handle, enum device_event event,
+                      const struct device_input *input)
+{
+    struct device *device = shard_device(self, handle);
+    action_fn *action = table[device->state][event].action;
+    if (action == NULL) {
+        self->counts.unexpected++;
+        return;
+    }
+    enum device_state next = table[device->state][event].next;
+    action(self, handle, input);
+    device->state = (uint8_t)next;
+}
+
+void shard_reading(struct shard *self, uint32_t handle, const struct arrival *arrival)
+{
+    const struct device_input input = {.arrival = arrival};
+    bool again = (arrival->reading->flags & (MSG_DUP | MSG_REPLAYED)) == MSG_DUP;
+    step_once(self, handle, again ? DEVICE_REDELIVERY : DEVICE_READING, &input);
+}
+
+/* What was held goes its way, in order, until something is to be waited for again. */
+static void replay(struct shard *self, uint32_t handle)
+{
+    struct device *device = shard_device(self, handle);
+    struct held *held = device->held;
+    device->held = device->held_last = NULL;
+    while (held != NULL && (device->state == DEVICE_LIVE || device->state == DEVICE_ABSENT)) {
+        struct held *next = held->next;
+        struct arrival arrival = arrival_of(held);
+        struct item item = {MSG_READING, &held->reading, held->texts, held->texts_len,
+                            held->item_bytes};
+        arrival.item = &item;
+        shard_reading(self, handle, &arrival);
+        free(held);
+        held = next;
+    }
+    if (held == NULL)
+        return;
+    /* The rest waits behind what the last step put down. */
+    CHECK(device->held_last != NULL);
+    device->held_last->next = held;
+    while (device->held_last->next != NULL)
+        device->held_last = device->held_last->next;
+}
+
+void shard_step(struct shard *self, uint32_t handle, enum device_event event,
+                const struct device_input *input)
+{
+    step_once(self, handle, event, input);
+    struct device *device = shard_device(self, handle);
+    if (device->held != NULL && (device->state == DEVICE_LIVE || device->state == DEVICE_ABSENT))
+        replay(self, handle);
+    if (device->state == DEVICE_LIVE)
+        shard_touch(self, handle);
+}
+
+void shard_touch(struct shard *self, uint32_t handle)
+{
+    struct device *device = shard_device(self, handle);
+    if (device->state != DEVICE_LIVE && device->state != DEVICE_CHECKING)
+        return;
+    enum device_status due = device_status_due(device, &self->config.times, self->now_us);
+    bool changed = due != device->status;
+    if (!changed &&
+        !(device->dirty && self->now_us - device->touched_us >= self->config.times.touch_us))
+        return;
+    struct batch *batch = shard_batch(self, device->latest != NULL ? device->latest->len : 0);
+    struct batch_touch *touch = batch_add_touches(batch);
+    CHECK(touch != NULL);
+    self->counts.active += changed && device->status == STATUS_OFFLINE;
+    self->counts.active -= changed && due == STATUS_OFFLINE;
+    device->status = (uint8_t)due;
+    touch->device = device->id;
+    touch->actor = handle;
+    touch->status = device->status;
+    touch->status_changed = changed;
+    touch->last_seen_us = device->last_seen_us;
+    if (device->latest != NULL && device->latest->len > 0) {
+        touch->latest_us = device->newest_us;
+        touch->latest = batch_text(batch, device->latest->payload, device->latest->len);
+        CHECK(!batch->bytes.failed);
+        device->latest->len = 0;
+    }
+    device->touched_us = self->now_us;
+    device->dirty = false;
+    device->in_flight++;
+}

@@ -1,0 +1,171 @@
+#include "actors/tenant.h"
+#include "proto/check.h"
+#include <stdlib.h>
+#include <xxhash.h>
+
+#define MINUTE_US 60000000LL
+
+struct claim {
+    struct uuid tenant;
+    struct msg_ref ref;
+    uint16_t len;
+    char client_id[];
+};
+
+struct tenant {
+    struct uuid id;
+    int64_t filled_us; /* the bucket was last filled then */
+    double tokens;
+};
+
+struct claim_key {
+    const struct uuid *tenant;
+    const char *client_id;
+    size_t len;
+};
+
+void tenants_init(struct tenants *self, uint32_t requests_per_minute)
+{
+    *self = (struct tenants){.requests_per_minute = requests_per_minute};
+}
+
+void tenants_free(struct tenants *self)
+{
+    for (uint32_t i = 0; i < self->claims_count; i++)
+        free(self->claims[i]);
+    free(self->claims);
+    free(self->tenants);
+    table_free(&self->claims_index);
+    table_free(&self->tenants_index);
+    tenants_init(self, self->requests_per_minute);
+}
+
+static bool claim_equal(const void *context, uint32_t handle, const void *key)
+{
+    const struct tenants *self = context;
+    const struct claim_key *wanted = key;
+    const struct claim *claim = self->claims[handle];
+    return claim->len == wanted->len && uuid_equal(&claim->tenant, wanted->tenant) &&
+           memcmp(claim->client_id, wanted->client_id, claim->len) == 0;
+}
+
+static uint64_t claim_hash(const struct claim_key *key)
+{
+    return XXH64(key->client_id, key->len, uuid_hash(key->tenant));
+}
+
+/* A free handle, or TABLE_NONE without memory. */
+static uint32_t claim_place(struct tenants *self)
+{
+    if (self->claims_count == self->claims_cap) {
+        uint32_t cap = self->claims_cap ? 2 * self->claims_cap : 16;
+        struct claim **grown = realloc(self->claims, cap * sizeof *grown);
+        if (grown == NULL)
+            return TABLE_NONE;
+        self->claims = grown;
+        self->claims_cap = cap;
+    }
+    return self->claims_count;
+}
+
+int tenants_claim(struct tenants *self, const struct uuid *tenant, const char *client_id,
+                  size_t len, const struct msg_ref *ref, struct msg_ref *ret_former)
+{
+    struct claim_key key = {tenant, client_id, len};
+    uint64_t hash = claim_hash(&key);
+    uint32_t handle = table_find(&self->claims_index, hash, claim_equal, self, &key);
+    if (handle != TABLE_NONE) {
+        *ret_former = self->claims[handle]->ref;
+        self->claims[handle]->ref = *ref;
+        return 1;
+    }
+    struct claim *claim = malloc(sizeof *claim + len);
+    handle = claim_place(self);
+    if (claim == NULL || handle == TABLE_NONE ||
+        table_insert(&self->claims_index, hash, handle) != 0) {
+        free(claim);
+        return ERR_MEMORY;
+    }
+    *claim = (struct claim){.tenant = *tenant, .ref = *ref, .len = (uint16_t)len};
+    memcpy(claim->client_id, client_id, len);
+    self->claims[self->claims_count++] = claim;
+    return 0;
+}
+
+void tenants_unclaim(struct tenants *self, const struct uuid *tenant, const char *client_id,
+                     size_t len, const struct msg_ref *ref)
+{
+    struct claim_key key = {tenant, client_id, len};
+    uint64_t hash = claim_hash(&key);
+    uint32_t handle = table_find(&self->claims_index, hash, claim_equal, self, &key);
+    if (handle == TABLE_NONE)
+        return;
+    struct claim *claim = self->claims[handle];
+    if (claim->ref.edge != ref->edge || claim->ref.conn != ref->conn ||
+        claim->ref.generation != ref->generation)
+        return;
+    table_remove(&self->claims_index, hash, handle);
+    free(claim);
+    /* The last claim moves into the gap, under its new handle. */
+    uint32_t last = --self->claims_count;
+    if (handle == last)
+        return;
+    struct claim *moved = self->claims[last];
+    struct claim_key moved_key = {&moved->tenant, moved->client_id, moved->len};
+    uint64_t moved_hash = claim_hash(&moved_key);
+    table_remove(&self->claims_index, moved_hash, last);
+    CHECK(table_insert(&self->claims_index, moved_hash, handle) == 0); /* its place is free */
+    self->claims[handle] = moved;
+}
+
+static bool tenant_equal(const void *context, uint32_t handle, const void *key)
+{
+    const struct tenants *self = context;
+    return uuid_equal(&self->tenants[handle].id, key);
+}
+
+static struct tenant *find_tenant(struct tenants *self, const struct uuid *id, int64_t now_us)
+{
+    uint64_t hash = uuid_hash(id);
+    uint32_t handle = table_find(&self->tenants_index, hash, tenant_equal, self, id);
+    if (handle != TABLE_NONE)
+        return &self->tenants[handle];
+    if (self->tenants_count == self->tenants_cap) {
+        uint32_t cap = self->tenants_cap ? 2 * self->tenants_cap : 16;
+        struct tenant *grown = realloc(self->tenants, cap * sizeof *grown);
+        if (grown == NULL)
+            return NULL;
+        self->tenants = grown;
+        self->tenants_cap = cap;
+    }
+    if (table_insert(&self->tenants_index, hash, self->tenants_count) != 0)
+        return NULL;
+    struct tenant *tenant = &self->tenants[self->tenants_count++];
+    *tenant = (struct tenant){*id, now_us, self->requests_per_minute};
+    return tenant;
+}
+
+int tenants_admit(struct tenants *self, const struct uuid *tenant_id, int64_t now_us,
+                  struct msg_admitted *ret_answer)
+{
+    struct tenant *tenant = find_tenant(self, tenant_id, now_us);
+    if (tenant == NULL)
+        return ERR_MEMORY;
+    double limit = self->requests_per_minute, per_us = limit / (double)MINUTE_US;
+    tenant->tokens += (double)(now_us - tenant->filled_us) * per_us;
+    tenant->filled_us = now_us;
+    if (tenant->tokens > limit)
+        tenant->tokens = limit;
+    bool admitted = tenant->tokens >= 1;
+    if (admitted)
+        tenant->tokens -= 1;
+    /* Refused: when the next token is there; admitted: when the bucket is full. */
+    double missing = admitted ? limit - tenant->tokens : 1 - tenant->tokens;
+    *ret_answer = (struct msg_admitted){
+        .limit = self->requests_per_minute,
+        .remaining = (uint32_t)tenant->tokens,
+        .reset_s = (uint32_t)(missing / per_us / 1e6) + 1,
+        .admitted = admitted,
+    };
+    return 0;
+}

@@ -1,0 +1,34 @@
+#pragma once
+/*
+ * tenant - what a tenant shares: its MQTT client ids (one connection each, MQTT-3.1.4-3) and its
+ * budget of REST requests a minute.
+ *
+ * Owner: the shard that the tenant's id hashes to. Bound: one claim a connection.
+ */
+#include "actors/table.h"
+#include "proto/msg.h"
+#include <stddef.h>
+
+struct tenants {
+    struct table claims_index, tenants_index;
+    struct claim **claims;
+    struct tenant *tenants;
+    uint32_t claims_count, claims_cap;
+    uint32_t tenants_count, tenants_cap;
+    uint32_t requests_per_minute;
+};
+
+void tenants_init(struct tenants *self, uint32_t requests_per_minute);
+void tenants_free(struct tenants *self);
+
+/* `ref` now holds the client id. 1 with the connection that held it so far, 0: nobody did, or
+ * ERR_MEMORY. */
+int tenants_claim(struct tenants *self, const struct uuid *tenant, const char *client_id,
+                  size_t len, const struct msg_ref *ref, struct msg_ref *ret_former) MUST_CHECK;
+/* Forgets the claim if it is still that connection's. */
+void tenants_unclaim(struct tenants *self, const struct uuid *tenant, const char *client_id,
+                     size_t len, const struct msg_ref *ref);
+/* One request at now_us, from a bucket that holds a minute's budget and fills evenly. Sets all of
+ * the answer but its ref. 0 or ERR_MEMORY. */
+int tenants_admit(struct tenants *self, const struct uuid *tenant, int64_t now_us,
+                  struct msg_admitted *ret_answer) MUST_CHECK;
