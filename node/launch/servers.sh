@@ -170,7 +170,7 @@ redis_start() {
     env_put REDIS_URL "redis://:$password@127.0.0.1:$REDIS_PORT/0"
     say "starting Redis on port $REDIS_PORT"
     STARTED_REDIS=1
-    redis-server - >"$REDIS_HOME/start.log" 2>&1 8>&- <<END || die "could not start Redis: see $REDIS_HOME"
+    (umask 077 && cat >"$REDIS_HOME/redis.conf") <<END
 bind 127.0.0.1
 port $REDIS_PORT
 requirepass $password
@@ -181,6 +181,8 @@ logfile "$REDIS_HOME/log"
 save ""
 appendonly no
 END
+    redis-server "$REDIS_HOME/redis.conf" >"$REDIS_HOME/start.log" 2>&1 8>&- </dev/null ||
+        die "could not start Redis: see $REDIS_HOME/start.log"
     wait_until 15 redis_answers || die "Redis does not answer: see $REDIS_HOME/log"
 }
 

@@ -59,6 +59,6 @@ def build(preset, targets, deadline_s=3600):
         configured = run(["cmake", "--preset", preset], 300)
         if configured.status != 0:
             return configured.output
-        built = run(["cmake", "--build", "--preset", preset, "--target", *targets, "--", "-k", "0"],
+        built = run(["cmake", "--build", "--preset", preset, "--target", *targets, "--", "-k", "0", "--quiet"],
                     deadline_s)
     return None if built.status == 0 else built.output
