@@ -1,3 +1,9 @@
+import { StrictMode } from 'react';
 import { createRoot } from 'react-dom/client';
+import 'uplot/dist/uPlot.min.css';
+import './styles/base.css';
+import './styles/parts.css';
+import './styles/pages.css';
+import { App } from './app';
 
-createRoot(document.getElementById('root')!).render(<main><h1>Gito</h1></main>);
+createRoot(document.getElementById('root')!).render(<StrictMode><App /></StrictMode>);

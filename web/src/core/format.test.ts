@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { formatAgo, formatNumber, formatValue, isoTime, labelOf, plural, sortMetrics } from './format';
 
 describe('numbers', () => {
-  it.each([[21.456, '21.46'], [21.5, '21.5'], [100, '100'], [1013.25, '1013'], [0.1234, '0.123'], [-0.0001, '-1.00e-4'],
+  it.each([[21.456, '21.46'], [21.5, '21.5'], [100, '100'], [1013.25, '1013.3'], [54321.4, '54321'], [0.1234, '0.123'], [-0.0001, '-1.00e-4'],
     [0, '0'], [-70, '-70'], [1e9, '1.00e+9'], [null, '–'], [NaN, '–']])('%s is %s', (value, text) => {
     expect(formatNumber(value)).toBe(text);
   });

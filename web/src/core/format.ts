@@ -25,12 +25,12 @@ export function sortMetrics(names: Iterable<string>): string[] {
   return [...names].sort((a, b) => rank(a) - rank(b) || a.localeCompare(b));
 }
 
-/* At most four significant digits before it turns into noise; never scientific for everyday sizes. */
+/* As many digits as a sensor may mean before they turn into noise; never scientific for everyday sizes. */
 export function formatNumber(value: number | null | undefined): string {
   if (value == null || !Number.isFinite(value)) return MISSING;
   const size = Math.abs(value);
   if (size !== 0 && (size >= 1e7 || size < 1e-3)) return value.toExponential(2);
-  const digits = size >= 1000 ? 0 : size >= 100 ? 1 : size >= 1 ? 2 : 3;
+  const digits = size >= 10_000 ? 0 : size >= 100 ? 1 : size >= 1 ? 2 : 3;
   const text = value.toFixed(digits).replace(/\.?0+$/, digits > 0 ? '' : '$&');
   return text === '-0' ? '0' : text;
 }

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { LIMIT_METRICS, Ring } from './ring';
+import { LIMIT_METRICS, Ring, breakGaps } from './ring';
 
 const fill = (ring: Ring, ...points: [number, number][]) =>
   points.map(([at, value]) => ring.push({ deviceId: 'd', at: at * 1000, values: { t: value } }));
@@ -23,11 +23,11 @@ it('drops what is older than a full ring', () => {
   expect(fill(ring, [2, 2], [3, 3], [1, 1])).toEqual([true, true, false]);
 });
 
-it('merges readings of the same time and leaves gaps', () => {
+it('merges readings of the same time', () => {
   const ring = new Ring(4);
   fill(ring, [1, 1], [2, 2]);
   ring.push({ deviceId: 'd', at: 2000, values: { h: 40 } });
-  expect(ring.columns(['t', 'h'])).toEqual([[1, 2], [1, 2], [null, 40]]);
+  expect(ring.columns(['t', 'h'])).toEqual([[1, 2], [1, 2], [undefined, 40]]);
 });
 
 it('agrees with sorting for any order of arrival', () => {
@@ -48,4 +48,9 @@ it('bounds the number of metrics', () => {
   const values = Object.fromEntries(Array.from({ length: 40 }, (_, i) => [`m${i}`, i]));
   ring.push({ deviceId: 'd', at: 1, values });
   expect(ring.metrics).toHaveLength(LIMIT_METRICS);
+});
+
+it('shows a long silence as a gap', () => {
+  expect(breakGaps([[0, 10, 20, 300], [1, 2, 3, 4]])).toEqual([[0, 10, 20, 30, 300], [1, 2, 3, null, 4]]);
+  expect(breakGaps([[], []])).toEqual([[], []]);
 });

@@ -10,6 +10,9 @@ import type { Reading, Values } from './wire';
 export const LIMIT_POINTS = 1000;
 export const LIMIT_METRICS = 32;
 
+export type Cell = number | null | undefined;
+export type Columns = [seconds: number[], ...metrics: Cell[][]];
+
 export class Ring {
   private times: number[] = [];
   private rows: Values[] = [];
@@ -54,14 +57,14 @@ export class Ring {
     this.version++;
   }
 
-  /* [seconds, column per metric]; null is a gap. */
-  columns(metrics: readonly string[]): [number[], ...(number | null)[][]] {
+  /* A null that was sent is a gap; a metric that a reading does not speak of is no gap, but undefined. */
+  columns(metrics: readonly string[]): Columns {
     const seconds = new Array<number>(this.length);
-    const columns = metrics.map(() => new Array<number | null>(this.length));
+    const columns = metrics.map(() => new Array<Cell>(this.length));
     for (let i = 0; i < this.length; i++) {
       seconds[i] = this.timeAt(i) / 1000;
       const row = this.rows[this.slot(i)];
-      metrics.forEach((name, k) => (columns[k]![i] = row?.[name] ?? null));
+      metrics.forEach((name, k) => (columns[k]![i] = row?.[name]));
     }
     return [seconds, ...columns];
   }
@@ -101,4 +104,25 @@ export class Ring {
     this.times[this.slot(i)] = time;
     this.rows[this.slot(i)] = values;
   }
+}
+
+const GAP_STEPS = 6;
+const GAP_SECONDS_MIN = 5;
+
+/* A silence of many usual steps is shown as one: a row of nulls is put into it. */
+export function breakGaps([seconds, ...columns]: Columns): Columns {
+  const steps = seconds.slice(1).map((time, i) => time - seconds[i]!).sort((a, b) => a - b);
+  const usual = steps[Math.floor(steps.length / 2)] ?? 0;
+  const limit = Math.max(GAP_SECONDS_MIN, usual * GAP_STEPS);
+  const out: Columns = [[], ...columns.map((): Cell[] => [])];
+  seconds.forEach((time, i) => {
+    const before = seconds[i - 1];
+    if (before !== undefined && time - before > limit) {
+      out[0].push(before + usual);
+      columns.forEach((_, k) => (out[k + 1] as Cell[]).push(null));
+    }
+    out[0].push(time);
+    columns.forEach((column, k) => (out[k + 1] as Cell[]).push(column[i]));
+  });
+  return out;
 }

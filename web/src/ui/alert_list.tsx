@@ -1,0 +1,80 @@
+/*
+ * alert_list - stored alerts page by page; on the first page the live ones stand above them.
+ *
+ * An alert that came after the page was asked for may not be in the answer: it is shown from the live
+ * store until the page is read again, which happens a moment later.
+ */
+import { useEffect, useMemo } from 'react';
+import { formatValue, labelOf } from '../core/format';
+import type { AlertEvent } from '../core/wire';
+import { useDeviceName, useLiveAlerts, useLoad } from '../hooks';
+import { api } from '../services';
+import { announce } from './announcer';
+import { Ago, Empty, Link, Pager, Problem, Skeleton, When } from './basics';
+
+const REREAD_MS = 3000;
+
+interface Props {
+  tenant: string;
+  deviceId: string; /* empty: all */
+  epoch: number;
+  page: number;
+  go: (page: number) => void;
+  perPage: number;
+  showDevice?: boolean;
+}
+
+export function AlertList({ tenant, deviceId, epoch, page, go, perPage, showDevice = false }: Props) {
+  const query = { device_id: deviceId, page, per_page: perPage };
+  const list = useLoad(JSON.stringify(query), epoch, (signal) => api.alerts(tenant, query, signal));
+  const all = useLiveAlerts();
+  const fresh = useMemo(() => all.filter((alert) => alert.cameAt >= list.askedAt && (deviceId === '' || alert.deviceId === deviceId)),
+    [all, list.askedAt, deviceId]);
+  const newest = fresh[0];
+
+  useEffect(() => {
+    if (!newest || list.askedAt === 0) return;
+    announce(`Alert: ${newest.message || labelOf(newest.metric)}`);
+    const timer = setTimeout(list.reload, REREAD_MS);
+    return () => clearTimeout(timer);
+  }, [newest?.key, list.askedAt > 0]);
+
+  if (list.error && !list.data) return <Problem text={list.error} retry={list.reload} />;
+  if (!list.data) return <Skeleton rows={5} label="Loading alerts" />;
+  const stored = list.data.items;
+  const both = page === 1 ? [...fresh, ...stored] : stored;
+  const rows = [...new Map(both.map((alert) => [alert.key, alert])).values()];
+  return (
+    <>
+      {list.error && <Problem text={list.error} retry={list.reload} />}
+      {rows.length === 0 && <Empty title="No alerts.">Nothing has crossed a threshold.</Empty>}
+      {rows.length > 0 && (
+        <ul className="panel alerts">
+          {rows.map((alert) => <AlertRow key={alert.key} alert={alert} tenant={showDevice ? tenant : null} />)}
+        </ul>
+      )}
+      <Pager page={page} perPage={perPage} total={list.data.total} go={go} />
+    </>
+  );
+}
+
+function AlertRow({ alert, tenant }: { alert: AlertEvent; tenant: string | null }) {
+  return (
+    <li className="alert">
+      <span className="alert-mark" aria-hidden="true">!</span>
+      <div className="alert-body">
+        <p className="alert-message">{alert.message || `${labelOf(alert.metric)} crossed its threshold`}</p>
+        <p className="alert-meta muted">
+          {tenant && <DeviceLink id={alert.deviceId} tenant={tenant} />}
+          <When at={alert.at} /> · <Ago at={alert.at} />
+        </p>
+      </div>
+      <span className="alert-value"><span className="value-name">{labelOf(alert.metric)}</span>{formatValue(alert.metric, alert.value)}</span>
+    </li>
+  );
+}
+
+function DeviceLink({ id, tenant }: { id: string; tenant: string }) {
+  const name = useDeviceName(id, tenant);
+  return <><Link to={`/devices/${id}`}>{name ?? id}</Link> · </>;
+}

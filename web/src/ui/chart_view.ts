@@ -1,0 +1,114 @@
+/*
+ * chart_view - one uPlot, made once for a set of metrics; new data are put in once per animation frame.
+ *
+ * Owner: the Chart component that made it; destroy () ends it.
+ */
+import uPlot from 'uplot';
+import { formatNumber, formatTime, formatValue, labelOf, unitOf } from '../core/format';
+import type { Columns } from '../core/ring';
+
+export interface ChartSource {
+  read: (metrics: readonly string[]) => Columns;
+  listen: (listener: () => void) => () => void;
+  range: readonly [number, number] | null; /* seconds; null: what the data span */
+}
+
+export interface SeriesLook {
+  metric: string;
+  colour: string;
+}
+
+const HEIGHT = 300;
+const HEIGHT_NARROW = 240;
+
+/* Tick increments in seconds and their labels: 24 hours, day before month. */
+const TIME_LABELS: (string | number | null)[][] = [
+  [86400 * 365, '{YYYY}', null, null, null, null, null, null, 1],
+  [86400 * 28, '{MMM}', '\n{YYYY}', null, null, null, null, null, 1],
+  [86400, '{D} {MMM}', '\n{YYYY}', null, null, null, null, null, 1],
+  [60, '{HH}:{mm}', '\n{D} {MMM}', null, '\n{D} {MMM}', null, null, null, 1],
+  [1, '{HH}:{mm}:{ss}', '\n{D} {MMM}', null, '\n{D} {MMM}', null, null, null, 1],
+];
+
+function scaleOf(metric: string): string {
+  return unitOf(metric) || metric;
+}
+
+/* Colours come from the style sheet, so that light and dark are decided in one place. */
+function css(element: Element, name: string): string {
+  return getComputedStyle(element).getPropertyValue(name).trim();
+}
+
+function axesOf(place: HTMLElement, looks: readonly SeriesLook[]): uPlot.Axis[] {
+  const ink = css(place, '--ink-soft');
+  const line = css(place, '--line');
+  const font = `12px ${getComputedStyle(place).fontFamily}`;
+  const time: uPlot.Axis = { stroke: ink, font, grid: { stroke: line, width: 1 }, ticks: { show: false }, values: TIME_LABELS as uPlot.Axis.Values, space: 70 };
+  const scales = [...new Set(looks.map((look) => scaleOf(look.metric)))].slice(0, 2);
+  const sides = scales.map((scale, i): uPlot.Axis => ({
+    scale, side: i === 0 ? 3 : 1, stroke: ink, font, size: 52, ticks: { show: false },
+    grid: { show: i === 0, stroke: line, width: 1 },
+    values: (_, ticks) => ticks.map((tick) => formatNumber(tick)),
+  }));
+  return [time, ...sides];
+}
+
+function seriesOf(place: HTMLElement, look: SeriesLook, alone: boolean): uPlot.Series {
+  const stroke = css(place, look.colour);
+  return {
+    label: labelOf(look.metric), scale: scaleOf(look.metric), stroke, width: 1.75,
+    points: { size: 5 },
+    value: (_, value) => formatValue(look.metric, value),
+    ...(alone && { fill: `${stroke}1a` }),
+  };
+}
+
+/* A flat line still needs room above and below. */
+function roomy(_: uPlot, min: number | null, max: number | null): uPlot.Range.MinMax {
+  if (min === null || max === null) return [0, 1];
+  const room = Math.max((max - min) * 0.12, Math.abs(max) * 0.005, 0.25);
+  return [min - room, max + room];
+}
+
+export class ChartView {
+  private readonly plot: uPlot;
+  private readonly stopListening: () => void;
+  private readonly resize: ResizeObserver;
+  private frame = 0;
+
+  constructor(private readonly place: HTMLElement, looks: readonly SeriesLook[], private readonly source: ChartSource) {
+    const metrics = looks.map((look) => look.metric);
+    const scales: uPlot.Scales = { x: { time: true, ...(source.range && { range: () => [source.range![0], source.range![1]] }) } };
+    for (const metric of metrics) scales[scaleOf(metric)] = { range: roomy };
+    this.plot = new uPlot({
+      ...this.size(), scales, axes: axesOf(place, looks),
+      series: [{ label: 'Time', value: (_, at) => (at == null ? '' : formatTime(at * 1000)) },
+        ...looks.map((look) => seriesOf(place, look, looks.length === 1))],
+      cursor: { y: false, drag: { x: false, y: false } },
+      legend: { live: true },
+    }, source.read(metrics) as uPlot.AlignedData, place);
+    this.stopListening = source.listen(() => this.redraw(metrics));
+    this.resize = new ResizeObserver(() => this.plot.setSize(this.size()));
+    this.resize.observe(place);
+  }
+
+  destroy(): void {
+    this.stopListening();
+    this.resize.disconnect();
+    cancelAnimationFrame(this.frame);
+    this.plot.destroy();
+  }
+
+  private redraw(metrics: readonly string[]): void {
+    if (this.frame !== 0) return;
+    this.frame = requestAnimationFrame(() => {
+      this.frame = 0;
+      this.plot.setData(this.source.read(metrics) as uPlot.AlignedData);
+    });
+  }
+
+  private size(): { width: number; height: number } {
+    const width = Math.max(200, this.place.clientWidth);
+    return { width, height: width < 520 ? HEIGHT_NARROW : HEIGHT };
+  }
+}
