@@ -94,7 +94,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     } else {
         CHECK(readings.count == 0);
         check_reason(readings.reason);
-        CHECK(strncmp(readings.reason, "not JSON", 8) != 0 || whole == NULL);
+        /* jansson 2.14 overlooks a NUL behind a number; we do not. */
+        CHECK(strncmp(readings.reason, "not JSON", 8) != 0 || whole == NULL ||
+              memchr(data, '\0', size) != NULL);
     }
     json_decref(whole);
     return 0;
