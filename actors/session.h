@@ -62,7 +62,7 @@ struct session_events {
     void (*authenticate)(void *context, const struct session_login *login);
     /* Route it; with QoS 1/2 call session_ack() once it is durable. */
     void (*publish)(void *context, const struct session_message *message);
-    /* A PUBLISH that was not routed, already answered; for the log. `reason` is MQTT 5's. */
+    /* A PUBLISH that is not routed; the session answers it. `reason` is MQTT 5's, for the log. */
     void (*refused)(void *context, const struct session_message *message, uint8_t reason);
     /* Add or replace. 0, or ERR_FULL: answered with 0x97. */
     int (*subscribe)(void *context, const struct session_subscription *subscription);
@@ -78,7 +78,7 @@ struct session_events {
 struct session_env {
     const struct session_events *events;
     void *context;
-    struct buf *out;     /* its maximum must leave room for LIMIT_PACKET_BYTES and more */
+    struct buf *out;     /* this client's; its maximum: LIMIT_CLIENT_QUEUE_BYTES and one packet */
     size_t unsent_bytes; /* given to the socket and not taken yet, before this call */
     int64_t now_us;      /* monotonic */
 };

@@ -162,7 +162,9 @@ static int check_will(const session_t *self, const struct principal *principal)
     int rc = session_whole_topic(&asking, will.publish.topic, &topic, &owned);
     if (rc < 0)
         return rc;
-    rc = principal_may_publish(principal, (const char *)topic.data, topic.len);
+    rc = topic.len > UINT16_MAX
+             ? ERR_REFUSED
+             : principal_may_publish(principal, (const char *)topic.data, topic.len);
     free(owned);
     return rc;
 }

@@ -214,12 +214,12 @@ static bool is_repeated(session_t *self, const struct session_env *env,
 static void refuse(session_t *self, const struct session_env *env, struct session_arrival *item,
                    const struct session_message *message, uint8_t reason)
 {
-    if (item != NULL) {
-        item->done = true;
-        item->reason = reason;
-        flush_arrivals(self, env);
-    }
     env->events->refused(env->context, message, reason);
+    if (item == NULL)
+        return;
+    item->done = true;
+    item->reason = reason;
+    flush_arrivals(self, env);
 }
 
 static void route(session_t *self, const struct session_env *env, const struct mqtt_packet *packet,
@@ -266,11 +266,12 @@ void session_on_publish(session_t *self, const struct session_env *env,
 {
     struct mqtt_span topic = packet->publish.topic;
     char *owned = NULL;
-    if (packet->publish.qos > 0 && is_repeated(self, env, &packet->publish))
+    uint8_t reason = resolve_alias(self, packet, &topic); /* first: also a repeated one sets it */
+    if (reason == MQTT_SUCCESS && packet->publish.qos > 0 &&
+        is_repeated(self, env, &packet->publish))
         return;
-    uint8_t reason = check_publish(self, packet);
     if (reason == MQTT_SUCCESS)
-        reason = resolve_alias(self, packet, &topic);
+        reason = check_publish(self, packet);
     if (reason == MQTT_SUCCESS && session_whole_topic(self, topic, &topic, &owned) < 0)
         reason = MQTT_SERVER_BUSY;
     if (reason == MQTT_SUCCESS)

@@ -1,6 +1,5 @@
 /* PUBLISH to the client: packet ids, the window, the queue behind it, the client's answers. */
 #include "actors/session_state.h"
-#include "proto/mqtt_wire.h"
 #include <malloc.h>
 #include <stdlib.h>
 
@@ -101,20 +100,19 @@ static int enqueue(session_t *self, const struct mqtt_packet *packet, size_t len
 {
     struct buf *queue = &self->outbound->queue;
     size_t before = queue->len;
-    size_t n = 1; /* bytes of the remaining length */
-    while (mqtt_varint_length((uint32_t)(len - 1 - n)) != n)
-        n++;
-    struct queued item = {
-        .len = (uint32_t)len,
-        .id_at = (uint32_t)(1 + n + 2 + packet->publish.topic.len),
-        .qos = packet->publish.qos,
-    };
+    struct queued item = {.len = (uint32_t)len, .qos = packet->publish.qos};
     buf_put(queue, &item, sizeof item);
     if (buf_failed(queue) || mqtt_encode(queue, self->version, packet) < 0) {
         queue->len = before;
         queue->failed = false;
         return ERR_FULL;
     }
+    const uint8_t *encoded = queue->data + before + sizeof item;
+    size_t last = 1; /* byte of the remaining length */
+    while ((encoded[last] & 0x80) != 0)
+        last++;
+    item.id_at = (uint32_t)(last + 1 + 2 + packet->publish.topic.len);
+    memcpy(queue->data + before, &item, sizeof item);
     self->outbound->queued++;
     return 0;
 }

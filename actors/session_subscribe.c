@@ -13,7 +13,8 @@ static uint8_t admit(const session_t *self, struct mqtt_span filter, struct mqtt
     char *owned;
     if (session_whole_topic(self, filter, &whole, &owned) < 0)
         return MQTT_QUOTA_EXCEEDED;
-    if (principal_may_subscribe(&self->principal, (const char *)whole.data, whole.len) < 0) {
+    if (whole.len > UINT16_MAX ||
+        principal_may_subscribe(&self->principal, (const char *)whole.data, whole.len) < 0) {
         free(owned);
         return MQTT_NOT_AUTHORIZED;
     }

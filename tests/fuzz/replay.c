@@ -1,68 +1,63 @@
 /*
- * replay - the main of a fuzzer in ordinary builds: gives it every file of its corpus.
+ * replay - gives every file of the corpus folders to a fuzzer's function, in ordinary builds.
  *
- * Arguments are files and folders (not nested). A fuzzer fails by dying: exit status 0 means that
- * every input was tried; 1, that there was none or one could not be read.
+ * Arguments: folders (or files). Prints how many inputs there were; exits 2 when there was none.
  */
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
+#include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static int replay_file(const char *path)
+static int give(const char *path)
 {
     FILE *file = fopen(path, "rb");
-    struct stat status;
-    if (!file || fstat(fileno(file), &status) != 0) {
-        perror(path);
-        exit(1);
-    }
-    size_t size = (size_t)status.st_size;
-    /* Exactly as long as the input, so that the sanitizer sees a read past its end. */
-    uint8_t *data = malloc(size ? size : 1);
-    if (!data || fread(data, 1, size, file) != size) {
-        perror(path);
-        exit(1);
-    }
+    if (file == NULL)
+        return -1;
+    uint8_t *data = NULL;
+    size_t len = 0, got;
+    do {
+        uint8_t *grown = realloc(data, len + 65536);
+        if (grown == NULL)
+            abort();
+        data = grown;
+        got = fread(data + len, 1, 65536, file);
+        len += got;
+    } while (got > 0);
     fclose(file);
-    printf("%s\n", path); /* the last line names the input that it died of */
-    fflush(stdout);
-    LLVMFuzzerTestOneInput(data, size);
+    uint8_t *exact = malloc(len ? len : 1); /* so that a sanitizer sees a read past the end */
+    if (exact == NULL)
+        abort();
+    memcpy(exact, data, len);
+    (void)LLVMFuzzerTestOneInput(exact, len);
+    free(exact);
     free(data);
-    return 1;
+    return 0;
 }
 
-static int replay_folder(const char *folder)
+static unsigned give_folder(const char *path)
 {
-    struct dirent **entries = NULL;
-    int count = scandir(folder, &entries, NULL, alphasort);
-    int replayed = 0;
-    for (int i = 0; i < count; i++) {
-        char path[4096];
-        if (entries[i]->d_name[0] != '.') {
-            snprintf(path, sizeof path, "%s/%s", folder, entries[i]->d_name);
-            replayed += replay_file(path);
-        }
-        free(entries[i]);
+    DIR *folder = opendir(path);
+    if (folder == NULL)
+        return give(path) == 0 ? 1 : 0;
+    unsigned count = 0;
+    for (struct dirent *entry; (entry = readdir(folder)) != NULL;) {
+        char name[4096];
+        int n = snprintf(name, sizeof name, "%s/%s", path, entry->d_name);
+        if (entry->d_name[0] != '.' && n > 0 && (size_t)n < sizeof name && give(name) == 0)
+            count++;
     }
-    free(entries);
-    return replayed;
+    closedir(folder);
+    return count;
 }
 
 int main(int argc, char **argv)
 {
-    int replayed = 0;
-    for (int i = 1; i < argc; i++) {
-        struct stat status;
-        if (stat(argv[i], &status) == 0 && S_ISDIR(status.st_mode)) {
-            replayed += replay_folder(argv[i]);
-        } else {
-            replayed += replay_file(argv[i]);
-        }
-    }
-    printf("%d inputs replayed\n", replayed);
-    return replayed > 0 ? 0 : 1;
+    unsigned count = 0;
+    for (int i = 1; i < argc; i++)
+        count += give_folder(argv[i]);
+    printf("%u inputs replayed\n", count);
+    return count > 0 ? 0 : 2;
 }
