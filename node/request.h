@@ -2,8 +2,9 @@
 /*
  * request - what an edge asks the query threads: REST calls and look-ups that need the database.
  *
- * The edge makes it and gives it away (mailbox "query-0" is shared by all query threads); a query
- * thread fills in the answer and gives it back to mailbox "edge-N". One owner at a time.
+ * The edge makes it and gives it to mailbox "query-K" of the query thread that has the fewest of
+ * its requests; that thread fills in the answer and gives it back to mailbox "edge-reply-N", N
+ * being ref.edge. One owner at a time.
  *
  * Bound: LIMIT_REQUESTS_IN_FLIGHT an edge, LIMIT_REQUEST_BYTES a body.
  */
@@ -13,12 +14,15 @@
 #include "proto/msg.h"
 
 enum request_kind {
-    REQUEST_HTTP,     /* a REST call */
-    REQUEST_LOGIN,    /* MQTT CONNECT: user, password → principal */
-    REQUEST_WATCH,    /* WebSocket: does `device` belong to `claims.tenant`? → status code 200 or 404 */
+    REQUEST_HTTP,  /* a REST call */
+    REQUEST_LOGIN, /* MQTT CONNECT: user, password → principal */
+    REQUEST_WATCH, /* WebSocket: does `device` belong to `claims.tenant`? → status code 200 or 404
+                    */
     REQUEST_STATUSES, /* retained …/status of a tenant's device, or of all: body = packed
                          struct msg_event items (EVENT_STATUS), at most 10,000 */
 };
+
+#define REQUEST_STATUSES_MAX 10000
 
 struct request {
     enum request_kind kind;
@@ -29,7 +33,7 @@ struct request {
     struct buf path;  /* decoded by nobody yet, without the query string */
     struct buf query; /* without '?' */
     struct buf body;
-    char peer[64];         /* address of the client */
+    char peer[64]; /* address of the client */
     char content_type[96];
     bool has_claims;
     struct claims claims; /* of the verified bearer token */
@@ -41,7 +45,8 @@ struct request {
     /* answers */
     int status;             /* HTTP status; LOGIN: 200, 401 refused, 503 the database is away */
     const char *reply_type; /* content type, static */
-    char retry_after[16];   /* header, where not empty */
+    char retry_after[16];   /* header Retry-After, where not empty */
+    char allow[64];         /* header Allow, where not empty */
     struct buf reply;
     struct principal principal; /* LOGIN */
 };

@@ -19,6 +19,8 @@ struct claims {
 };
 
 extern const char *const role_names[ROLES];
+/* 0 or ERR_MALFORMED (also for NULL). */
+int role_parse(const char *text, enum role *ret_role) MUST_CHECK;
 
 /* `now_s`: Unix time. 0 or ERR_REFUSED (bad signature, other algorithm, expired, missing claim). */
 int token_verify(const char *secret, const char *token, size_t len, int64_t now_s,

@@ -1,0 +1,354 @@
+#include "node/database.h"
+#include "node/log.h"
+#include "proto/check.h"
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#define CONNECT_TIMEOUT_S "2"
+#define CONNECT_SPACING_MS 250
+#define PREPARED_MAX 128
+
+struct database {
+    char *url;
+    const char *application;
+    PGconn *conn; /* NULL: not connected */
+    int64_t next_attempt_ms;
+    bool away_told;
+    struct prepared {
+        const char *sql; /* its address is the key: statements are constants */
+        unsigned number; /* its name; never used twice on a connection */
+        int position;    /* of its preparation in the pipeline that made it */
+    } prepared[PREPARED_MAX];
+    unsigned prepared_count, prepared_before, prepared_ever;
+    int sent; /* commands of the open pipeline */
+    char sqlstate[6], constraint[64], reason[256];
+};
+
+static const char scope_tenant[] = "SELECT set_config('app.tenant_id', $1, true),"
+                                   " set_config('plan_cache_mode', $2, true)";
+static const char scope_node[] = "SELECT set_config('role', 'gito_ingest', true)";
+
+static int64_t now_ms(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_BOOTTIME, &ts);
+    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+struct database *database_new(const char *url, const char *application)
+{
+    struct database *self = calloc(1, sizeof *self);
+    if (self == NULL)
+        return NULL;
+    self->application = application;
+    self->url = strdup(url);
+    if (self->url == NULL) {
+        free(self);
+        return NULL;
+    }
+    return self;
+}
+
+static void disconnect(struct database *self)
+{
+    PQfinish(self->conn);
+    self->conn = NULL;
+    self->prepared_count = 0;
+    self->prepared_before = 0;
+}
+
+void database_destroy(struct database **self_p)
+{
+    struct database *self = *self_p;
+    if (self == NULL)
+        return;
+    disconnect(self);
+    free(self->url);
+    free(self);
+    *self_p = NULL;
+}
+
+static void keep_reason(struct database *self, const char *text)
+{
+    size_t len = strcspn(text, "\n");
+    snprintf(self->reason, sizeof self->reason, "%.*s", (int)len, text);
+}
+
+/* The connection is no longer of use; says so once until it is back. */
+static int lose(struct database *self, const char *why)
+{
+    keep_reason(self, why);
+    disconnect(self);
+    if (!self->away_told)
+        log_event(LOG_WARNING, "database_away", "reason", "could not reach the database: %s",
+                  self->reason);
+    self->away_told = true;
+    return ERR_UNAVAILABLE;
+}
+
+static int set_up(struct database *self)
+{
+    PGresult *rows = PQexec(self->conn, "SET statement_timeout = '10s';"
+                                        "SET idle_in_transaction_session_timeout = '15s';"
+                                        "SET timezone = 'UTC'; SET datestyle = 'ISO';"
+                                        "SET client_encoding = 'UTF8'; SET bytea_output = 'hex'");
+    bool ok = PQresultStatus(rows) == PGRES_COMMAND_OK;
+    PQclear(rows);
+    return ok ? 0 : lose(self, PQerrorMessage(self->conn));
+}
+
+static int attempt(struct database *self)
+{
+    /* What the URL says itself overrides what stands before it. */
+    const char *names[] = {"connect_timeout", "tcp_user_timeout", "application_name", "dbname",
+                           NULL};
+    const char *values[] = {CONNECT_TIMEOUT_S, "12000", self->application, self->url, NULL};
+    int64_t now = now_ms();
+    if (now < self->next_attempt_ms)
+        return ERR_UNAVAILABLE;
+    self->conn = PQconnectdbParams(names, values, 1);
+    self->next_attempt_ms = now_ms() + CONNECT_SPACING_MS;
+    if (PQstatus(self->conn) != CONNECTION_OK)
+        return lose(self, PQerrorMessage(self->conn));
+    int rc = set_up(self);
+    if (rc == 0 && self->away_told)
+        log_event(LOG_INFO, "database_back", "application", "%s", self->application);
+    if (rc == 0)
+        self->away_told = false;
+    return rc;
+}
+
+/* What an idle server said last, up to the end of the connection where it has ended. */
+static bool is_alive(struct database *self)
+{
+    struct pollfd fd = {.fd = PQsocket(self->conn), .events = POLLIN};
+    while (poll(&fd, 1, 0) > 0)
+        if (!PQconsumeInput(self->conn))
+            return false;
+    return PQstatus(self->conn) == CONNECTION_OK;
+}
+
+static int ensure(struct database *self)
+{
+    if (self->conn != NULL && is_alive(self))
+        return 0;
+    disconnect(self);
+    return attempt(self);
+}
+
+/* The next result, NULL at the end of a statement's; ERR_UNAVAILABLE past the deadline. */
+static int next_result(struct database *self, int64_t deadline, PGresult **ret_rows)
+{
+    while (PQisBusy(self->conn)) {
+        int64_t left = deadline - now_ms();
+        struct pollfd fd = {.fd = PQsocket(self->conn), .events = POLLIN};
+        if (left <= 0)
+            return lose(self, "no answer in time");
+        if (poll(&fd, 1, (int)left) > 0 && !PQconsumeInput(self->conn))
+            return lose(self, PQerrorMessage(self->conn));
+    }
+    *ret_rows = PQgetResult(self->conn);
+    return 0;
+}
+
+static int open_pipeline(struct database *self)
+{
+    self->sent = 0;
+    self->prepared_before = self->prepared_count;
+    return PQenterPipelineMode(self->conn) ? 0 : lose(self, PQerrorMessage(self->conn));
+}
+
+static int send_plain(struct database *self, const char *sql)
+{
+    self->sent++;
+    return PQsendQueryParams(self->conn, sql, 0, NULL, NULL, NULL, NULL, 0)
+               ? 0
+               : lose(self, PQerrorMessage(self->conn));
+}
+
+/* Finds the statement, or sends its preparation first. */
+static int prepare(struct database *self, const char *sql, char ret_name[static 16])
+{
+    unsigned i = 0;
+    while (i < self->prepared_count && self->prepared[i].sql != sql)
+        i++;
+    CHECK(i < PREPARED_MAX);
+    if (i == self->prepared_count) {
+        self->prepared[i] = (struct prepared){sql, self->prepared_ever++, self->sent++};
+        self->prepared_count++;
+        snprintf(ret_name, 16, "s%u", self->prepared[i].number);
+        if (!PQsendPrepare(self->conn, ret_name, sql, 0, NULL))
+            return lose(self, PQerrorMessage(self->conn));
+    }
+    snprintf(ret_name, 16, "s%u", self->prepared[i].number);
+    return 0;
+}
+
+static int send_statement(struct database *self, const char *sql, int count,
+                          const char *const *values)
+{
+    char name[16];
+    CHECK(count <= DATABASE_PARAMETERS_MAX);
+    int rc = prepare(self, sql, name);
+    if (rc != 0)
+        return rc;
+    self->sent++;
+    return PQsendQueryPrepared(self->conn, name, count, values, NULL, NULL, 0)
+               ? 0
+               : lose(self, PQerrorMessage(self->conn));
+}
+
+static int send_scope(struct database *self, const struct database_scope *scope)
+{
+    if (scope->tenant == NULL)
+        return send_statement(self, scope_node, 0, NULL);
+    struct uuid_text tenant = uuid_text(scope->tenant);
+    const char *values[] = {tenant.s, scope->partitioned ? "force_generic_plan" : "auto"};
+    return send_statement(self, scope_tenant, 2, values);
+}
+
+static void keep_error(struct database *self, const PGresult *rows)
+{
+    const char *state = PQresultErrorField(rows, PG_DIAG_SQLSTATE);
+    const char *name = PQresultErrorField(rows, PG_DIAG_CONSTRAINT_NAME);
+    const char *text = PQresultErrorField(rows, PG_DIAG_MESSAGE_PRIMARY);
+    snprintf(self->sqlstate, sizeof self->sqlstate, "%s", state != NULL ? state : "");
+    snprintf(self->constraint, sizeof self->constraint, "%s", name != NULL ? name : "");
+    keep_reason(self, text != NULL ? text : PQresultErrorMessage(rows));
+}
+
+/* Class 57 without a cancelled statement: the server is going down; 25006: it is no longer the
+ * one that takes writes; nothing: the connection broke. */
+static bool means_away(const char *sqlstate)
+{
+    return sqlstate[0] == '\0' || strncmp(sqlstate, "08", 2) == 0 ||
+           (strncmp(sqlstate, "57P", 3) == 0) || strcmp(sqlstate, "25006") == 0;
+}
+
+/* Reads the results of all that was sent and the sync behind them; keeps the last one's rows. */
+static int collect(struct database *self, PGresult **ret_rows, int *ret_done)
+{
+    int64_t deadline = now_ms() + DATABASE_WAIT_MS;
+    OWNED(rows) PGresult *kept = NULL;
+    int failed = 0, done = 0;
+    for (;;) {
+        PGresult *rows = NULL, *end = NULL;
+        int rc = next_result(self, deadline, &rows);
+        if (rc != 0)
+            return rc;
+        PQclear(kept);
+        kept = rows;
+        ExecStatusType status = PQresultStatus(rows);
+        if (status == PGRES_PIPELINE_SYNC)
+            break;
+        if (status == PGRES_FATAL_ERROR && failed == 0) {
+            keep_error(self, rows);
+            failed = ERR_REFUSED;
+        }
+        if (rows == NULL || PQstatus(self->conn) != CONNECTION_OK ||
+            (failed != 0 && means_away(self->sqlstate)))
+            return lose(self, PQerrorMessage(self->conn));
+        if (failed == 0 && ++done == self->sent && ret_rows != NULL) {
+            *ret_rows = rows;
+            kept = NULL;
+        }
+        rc = next_result(self, deadline, &end);
+        PQclear(end);
+        if (rc != 0)
+            return rc;
+    }
+    *ret_done = done;
+    return failed;
+}
+
+static int finish(struct database *self, PGresult **ret_rows)
+{
+    PGresult *rows = NULL;
+    int done = 0;
+    if (!PQpipelineSync(self->conn))
+        return lose(self, PQerrorMessage(self->conn));
+    int rc = collect(self, &rows, &done);
+    if (rc != ERR_UNAVAILABLE && !PQexitPipelineMode(self->conn))
+        rc = lose(self, PQerrorMessage(self->conn));
+    /* Preparations behind the failure never happened; those before it last. */
+    while (self->prepared_count > self->prepared_before &&
+           self->prepared[self->prepared_count - 1].position >= done)
+        self->prepared_count--;
+    if (rc == 0 && ret_rows != NULL)
+        *ret_rows = rows;
+    else
+        PQclear(rows);
+    return rc;
+}
+
+/* All up to the sync is one transaction, which ends with it (libpq, Pipeline Mode). */
+int database_once(struct database *self, const struct database_scope *scope, const char *sql,
+                  int count, const char *const *values, PGresult **ret_rows)
+{
+    int rc = ensure(self);
+    if (rc == 0)
+        rc = open_pipeline(self);
+    if (rc == 0)
+        rc = send_scope(self, scope);
+    if (rc == 0)
+        rc = send_statement(self, sql, count, values);
+    return rc == 0 ? finish(self, ret_rows) : rc;
+}
+
+int database_begin(struct database *self, const struct database_scope *scope)
+{
+    int rc = ensure(self);
+    if (rc == 0)
+        rc = open_pipeline(self);
+    if (rc == 0)
+        rc = send_plain(self, "BEGIN");
+    if (rc == 0)
+        rc = send_scope(self, scope);
+    return rc == 0 ? finish(self, NULL) : rc;
+}
+
+int database_run(struct database *self, const char *sql, int count, const char *const *values,
+                 PGresult **ret_rows)
+{
+    int rc = self->conn != NULL ? open_pipeline(self) : ERR_UNAVAILABLE;
+    if (rc == 0)
+        rc = send_statement(self, sql, count, values);
+    return rc == 0 ? finish(self, ret_rows) : rc;
+}
+
+static int end_transaction(struct database *self, const char *verb)
+{
+    int rc = self->conn != NULL ? open_pipeline(self) : ERR_UNAVAILABLE;
+    if (rc == 0)
+        rc = send_plain(self, verb);
+    return rc == 0 ? finish(self, NULL) : rc;
+}
+
+int database_commit(struct database *self)
+{
+    return end_transaction(self, "COMMIT");
+}
+
+void database_rollback(struct database *self)
+{
+    if (self->conn != NULL && PQtransactionStatus(self->conn) != PQTRANS_IDLE &&
+        end_transaction(self, "ROLLBACK") != 0)
+        disconnect(self);
+}
+
+const char *database_sqlstate(const struct database *self)
+{
+    return self->sqlstate;
+}
+
+const char *database_constraint(const struct database *self)
+{
+    return self->constraint;
+}
+
+const char *database_reason(const struct database *self)
+{
+    return self->reason;
+}
