@@ -1,0 +1,17 @@
+#pragma once
+/*
+ * options - the command line.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+
+struct options {
+    const char *host, *tenant, *user, *pass, *client_id, *topic, *payload, *ledger;
+    uint64_t port, version, connections, devices, tenants, messages, window, qos, keepalive;
+    uint64_t seq_start, seed;
+    double rate, seconds, drain, stall, connect_timeout;
+    bool reconnect, idle, any_host;
+};
+
+/* Ends the program with status 2 and one clear line when something is wrong. */
+void options_parse(struct options *ret_options, int argc, char **argv);
