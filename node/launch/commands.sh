@@ -6,7 +6,8 @@ STARTED_NODES=()
 # Stops what this `up` started, and nothing that ran before.
 stop_started() {
     local name
-    trap '' INT TERM
+    set +e # the terminal may be gone: telling may fail, stopping goes on
+    trap '' INT TERM HUP
     for name in ${STARTED_NODES[@]+"${STARTED_NODES[@]}"}; do node_stop "$name" || true; done
     [[ -z $STARTED_REDIS ]] || redis_stop TERM
     [[ -z $STARTED_POSTGRES ]] || postgres_stop fast
@@ -96,7 +97,7 @@ command_up() {
     packages_install "${PACKAGES_UP[@]}"
     build_node
     build_web
-    trap 'exit 130' INT TERM
+    trap 'exit 130' INT TERM HUP PIPE
     trap stop_started EXIT
     prepare_cluster "${names%%$'\n'*}" "$demo"
     for name in $names; do node_start "$name"; done

@@ -1,7 +1,7 @@
 # The private PostgreSQL and Redis below the data folder, and what belongs to them in .env.
 
 PG_BIN=/usr/lib/postgresql/15/bin
-PG_DATA=$GITO_DATA/pg
+PG_DATA=$(realpath -m -- "$GITO_DATA/pg") # a link where user postgres cannot enter: see below
 REDIS_HOME=$GITO_DATA/redis
 PG_START_DEADLINE_S=90
 
@@ -22,7 +22,7 @@ is_private_redis() { [[ $(env_get REDIS_URL) == redis://:*@127.0.0.1:* && -z ${R
 postgres_pid() {
     local pid
     pid=$(head -n 1 "$PG_DATA/postmaster.pid" 2>/dev/null) || return 1
-    [[ $pid =~ ^[0-9]+$ && $(readlink "/proc/$pid/cwd") == "$(realpath "$PG_DATA")" ]] &&
+    [[ $pid =~ ^[0-9]+$ && $(readlink "/proc/$pid/cwd") == "$PG_DATA" ]] &&
         printf '%s' "$pid"
 }
 postgres_running() { postgres_pid >/dev/null; }
@@ -40,18 +40,18 @@ postgres_make_folder() {
         local away
         away=/var/lib/postgresql/gito-$(printf '%s' "$GITO_DATA" | sha256sum | cut -c1-16)
         say "user postgres cannot enter $GITO_DATA: its data goes to $away"
-        mkdir -p "$away"
-        ln -sfn "$away" "$PG_DATA"
+        ln -sfn "$away" "$GITO_DATA/pg"
+        PG_DATA=$away
     fi
     mkdir -p "$PG_DATA"
-    chown postgres: "$PG_DATA/"
-    chmod 700 "$PG_DATA/"
+    chown postgres: "$PG_DATA"
+    chmod 700 "$PG_DATA"
 }
 
 postgres_init() {
     [[ ! -s $PG_DATA/PG_VERSION ]] || return 0
-    say "making the PostgreSQL data folder $PG_DATA"
     postgres_make_folder
+    say "making the PostgreSQL data folder $PG_DATA"
     env_put POSTGRES_PASSWORD "$(random_hex 24)"
     # The pipe keeps the password off the command line and the disk; it is made by the user that
     # reads it, or it could not be opened by name.
