@@ -1,0 +1,186 @@
+#include "node/shard_thread.h"
+#include "actors/shard.h"
+#include "node/clock.h"
+#include "node/config.h"
+#include "node/log.h"
+#include "node/mailbox.h"
+#include "node/metrics.h"
+#include "proto/check.h"
+#include <sys/random.h>
+
+#define TICK_US 100000
+/* Frames taken in one turn, before what they made is sent. */
+#define TURN_FRAMES 256
+
+struct shard_thread {
+    unsigned index, edges;
+    shard_t *shard;
+    zsock_t *inbox, *done, *writer, *redis;
+    zsock_t *edge[LIMIT_EDGES];
+    struct shard_counts told; /* what the metrics know of */
+    int64_t next_tick_us;
+    bool ending;
+};
+
+static shard_t *make_shard(const struct config *config, unsigned index)
+{
+    struct shard_config sc = {
+        .index = index,
+        .edges = (uint32_t)config->edges,
+        .redis = config->redis_url[0] != '\0',
+        .requests_per_minute = (uint32_t)config->rate_limit,
+        .times = {config->idle_seconds * 1000000, config->offline_seconds * 1000000,
+                  config->grace_seconds * 1000000, config->touch_seconds * 1000000,
+                  config->passivate_seconds * 1000000},
+    };
+    CHECK(getrandom(&sc.seed, sizeof sc.seed, 0) == (ssize_t)sizeof sc.seed);
+    shard_t *shard = shard_new(&sc);
+    CHECK(shard != NULL);
+    return shard;
+}
+
+static void open_all(struct shard_thread *self, const struct shard_args *args)
+{
+    const struct config *config = args->config;
+    self->index = args->index;
+    self->edges = (unsigned)config->edges;
+    self->shard = make_shard(config, args->index);
+    self->inbox = mailbox_open("shard", args->index);
+    self->done = mailbox_open("done", args->index);
+    self->writer = mailbox_connect("writer", args->index % (unsigned)config->writers, 0);
+    if (config->redis_url[0] != '\0')
+        self->redis = mailbox_connect("redis", 0, LIMIT_REDIS_FRAMES);
+    for (unsigned i = 0; i < self->edges; i++)
+        self->edge[i] = mailbox_connect("edge", i, 0);
+}
+
+static void close_all(struct shard_thread *self)
+{
+    zsock_destroy(&self->inbox);
+    zsock_destroy(&self->done);
+    zsock_destroy(&self->writer);
+    zsock_destroy(&self->redis);
+    for (unsigned i = 0; i < self->edges; i++)
+        zsock_destroy(&self->edge[i]);
+    shard_destroy(&self->shard);
+}
+
+static void take_frames(struct shard_thread *self)
+{
+    zmq_msg_t message;
+    for (unsigned n = 0; n < TURN_FRAMES && mailbox_take(self->inbox, &message); n++) {
+        int rc = shard_receive(self->shard, zmq_msg_data(&message), zmq_msg_size(&message),
+                               clock_real_us());
+        zmq_msg_close(&message);
+        if (rc != 0)
+            log_event(LOG_ERROR, "frame_refused", "reason", "could not read a frame: %s",
+                      err_text(rc));
+    }
+}
+
+static void take_batches(struct shard_thread *self)
+{
+    zmq_msg_t message;
+    while (mailbox_take(self->done, &message)) {
+        struct batch *batch = mailbox_object(&message);
+        zmq_msg_close(&message);
+        if (batch->error == ERR_FENCED) {
+            /* The writer has logged it. Nothing may leave this node any more. */
+            _exit(4);
+        }
+        if (batch->error != 0) {
+            self->ending = true; /* the writer was told to end first: nothing is acknowledged */
+            batch_destroy(&batch);
+            continue;
+        }
+        shard_done(self->shard, batch, clock_real_us());
+    }
+}
+
+static void send_frame(struct frame *frame, zsock_t *to, bool droppable)
+{
+    if (frame->count == 0)
+        return;
+    struct span bytes = frame_finish(frame);
+    if (!mailbox_post(to, bytes.data, bytes.len)) {
+        CHECK(droppable);
+        metrics_add(METRIC_REDIS_DROPPED, frame->count);
+    }
+    frame_clear(frame);
+}
+
+static void send_all(struct shard_thread *self)
+{
+    struct shard_out *out = shard_output(self->shard);
+    struct batch *batch;
+    for (unsigned i = 0; i < self->edges; i++)
+        send_frame(&out->edge[i], self->edge[i], false);
+    send_frame(&out->redis, self->redis, true);
+    while (!self->ending && (batch = shard_next_batch(self->shard)) != NULL)
+        mailbox_give(self->writer, batch);
+}
+
+static void tell_metrics(struct shard_thread *self)
+{
+    const struct shard_counts *now = shard_count(self->shard);
+    struct shard_counts *told = &self->told;
+    metrics_add(METRIC_READINGS, (int64_t)(now->readings - told->readings));
+    metrics_add(METRIC_READINGS_STORED, (int64_t)(now->rows - told->rows));
+    metrics_add(METRIC_DUPLICATES, (int64_t)(now->duplicates - told->duplicates));
+    metrics_add(METRIC_REJECTED, (int64_t)(now->rejected - told->rejected));
+    metrics_add(METRIC_ALERTS, (int64_t)(now->alerts - told->alerts));
+    metrics_add(METRIC_COMMITS, (int64_t)(now->commits - told->commits));
+    metrics_add(METRIC_UNEXPECTED, (int64_t)(now->unexpected - told->unexpected));
+    metrics_add(METRIC_ACTORS, (int64_t)(now->actors - told->actors));
+    metrics_add(METRIC_ACTIVE_DEVICES, (int64_t)(now->active - told->active));
+    *told = *now;
+}
+
+static void tick(struct shard_thread *self)
+{
+    int64_t now = clock_boot_us();
+    if (now < self->next_tick_us)
+        return;
+    shard_tick(self->shard, clock_real_us());
+    self->next_tick_us = now + TICK_US;
+}
+
+static bool asked_to_end(zsock_t *pipe)
+{
+    char *command = zstr_recv(pipe);
+    bool end = command == NULL || streq(command, "$TERM");
+    zstr_free(&command);
+    return end;
+}
+
+static void run(struct shard_thread *self, zsock_t *pipe)
+{
+    int64_t deadline = INT64_MAX;
+    zmq_pollitem_t items[] = {{zsock_resolve(pipe), 0, ZMQ_POLLIN, 0},
+                              {zsock_resolve(self->inbox), 0, ZMQ_POLLIN, 0},
+                              {zsock_resolve(self->done), 0, ZMQ_POLLIN, 0}};
+    while (clock_boot_us() < deadline) {
+        int64_t wait_us = self->next_tick_us - clock_boot_us();
+        zmq_poll(items, 3, wait_us > 0 ? (long)(wait_us / 1000 + 1) : 0);
+        if (items[0].revents && deadline == INT64_MAX && asked_to_end(pipe))
+            deadline = clock_boot_us() + SHARD_LAST_WORDS_MS * 1000LL;
+        take_batches(self);
+        take_frames(self);
+        tick(self);
+        send_all(self);
+        tell_metrics(self);
+        if (self->ending || (deadline != INT64_MAX && shard_is_quiet(self->shard)))
+            break;
+    }
+}
+
+void shard_actor(zsock_t *pipe, void *args)
+{
+    struct shard_args *given = args;
+    struct shard_thread self = {0};
+    open_all(&self, given);
+    free(given);
+    zsock_signal(pipe, 0);
+    run(&self, pipe);
+    close_all(&self);
+}
