@@ -82,7 +82,7 @@ static int lose(struct database *self, const char *why)
     keep_reason(self, why);
     disconnect(self);
     if (!self->away_told)
-        log_event(LOG_WARNING, "database_away", "reason", "could not reach the database: %s",
+        log_event(LEVEL_WARNING, "database_away", "reason", "could not reach the database: %s",
                   self->reason);
     self->away_told = true;
     return ERR_UNAVAILABLE;
@@ -114,7 +114,7 @@ static int attempt(struct database *self)
         return lose(self, PQerrorMessage(self->conn));
     int rc = set_up(self);
     if (rc == 0 && self->away_told)
-        log_event(LOG_INFO, "database_back", "application", "%s", self->application);
+        log_event(LEVEL_INFO, "database_back", "application", "%s", self->application);
     if (rc == 0)
         self->away_told = false;
     return rc;

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 static const char *const level_names[] = {"debug", "info", "warning", "error"};
-static enum log_level lowest = LOG_INFO;
+static enum log_level lowest = LEVEL_INFO;
 static char node_name[64] = "-";
 
 int log_init(const char *level, const char *node_id)

@@ -2,11 +2,11 @@
 /*
  * log - one JSON line an event on standard error: time, level, node, event, then fields.
  *
- * log_event (LOG_WARNING, "batch_failed", "reason", "could not commit batch: %s", text) has one
+ * log_event (LEVEL_WARNING, "batch_failed", "reason", "could not commit batch: %s", text) has one
  * formatted field; log_fields takes a ready piece of JSON (`"port":1883,"edges":2`) for more.
  * No secrets, no tokens. Thread-safe: one write() a line.
  */
-enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARNING, LOG_ERROR };
+enum log_level { LEVEL_DEBUG, LEVEL_INFO, LEVEL_WARNING, LEVEL_ERROR };
 
 /* 0, or -1: unknown level name. */
 int log_init(const char *level, const char *node_id);

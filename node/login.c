@@ -25,7 +25,7 @@ static int failure_status(const struct database *database, int rc, const char *w
 {
     if (rc == ERR_UNAVAILABLE)
         return 503;
-    log_event(LOG_ERROR, "query_failed", "reason", "could not %s: %s", what,
+    log_event(LEVEL_ERROR, "query_failed", "reason", "could not %s: %s", what,
               database_reason(database));
     return 503;
 }

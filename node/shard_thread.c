@@ -73,7 +73,7 @@ static void take_frames(struct shard_thread *self)
                                clock_real_us());
         zmq_msg_close(&message);
         if (rc != 0)
-            log_event(LOG_ERROR, "frame_refused", "reason", "could not read a frame: %s",
+            log_event(LEVEL_ERROR, "frame_refused", "reason", "could not read a frame: %s",
                       err_text(rc));
     }
 }
