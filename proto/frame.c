@@ -105,6 +105,11 @@ int frame_add(struct frame *self, enum msg_kind kind, const void *fixed, size_t 
     return 0;
 }
 
+size_t frame_item_size(enum msg_kind kind, size_t texts_len)
+{
+    return sizeof(struct item_header) + fixed_sizes[kind] + texts_len;
+}
+
 static int write_bytes(void *to, const char *bytes, size_t len)
 {
     struct buf *out = to;

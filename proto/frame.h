@@ -27,6 +27,8 @@ struct span {
 /* 0, or ERR_FULL with nothing added. */
 int frame_add(struct frame *self, enum msg_kind kind, const void *fixed, size_t fixed_len,
               const struct span *texts, size_t texts_count) MUST_CHECK;
+/* Bytes that an item with so many of texts has in a frame: what a sender's credit counts. */
+size_t frame_item_size(enum msg_kind kind, size_t texts_len);
 /* The finished bytes, valid until the next call; the frame is then to be cleared. */
 struct span frame_finish(struct frame *self);
 void frame_clear(struct frame *self);
