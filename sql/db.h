@@ -19,8 +19,8 @@ PGconn *db_connect(const char *url, const char *application_name, const char *ro
 
 enum db_failure {
     DB_OK,
-    DB_LOST,      /* the connection is gone: the outcome of what was sent is unknown */
-    DB_RETRY,     /* the server cannot now (or its schema does not fit yet): the same again, later */
+    DB_LOST,  /* the connection is gone: the outcome of what was sent is unknown */
+    DB_RETRY, /* the server cannot now (or its schema does not fit yet): the same again, later */
     DB_DUPLICATE, /* 23505: a key is there already */
     DB_FENCED,    /* GT001: this incarnation may write no more */
     DB_DATA,      /* the values are at fault: the same again fails again */
@@ -30,7 +30,8 @@ enum db_failure {
 enum db_failure db_classify(const PGresult *result, const PGconn *conn);
 /* The same by SQLSTATE alone (five characters). */
 enum db_failure db_classify_state(const char *state);
-/* The first line of the result's (or, without one, the connection's) error, without its severity. */
+/* The first line of the result's (or, without one, the connection's) error, without its severity.
+ */
 void db_reason(const PGresult *result, const PGconn *conn, char *ret_reason, size_t reason_size);
 
 /* PostgreSQL counts microseconds from 2000-01-01, we from 1970-01-01. */

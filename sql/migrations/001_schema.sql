@@ -146,7 +146,7 @@ CREATE TABLE telemetry_hourly (
 );
 
 CREATE TABLE telemetry_rejected (
-    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    id uuid PRIMARY KEY DEFAULT gen_random_uuid(), -- given by the writer: a retry finds its own
     tenant_id uuid NOT NULL,
     device_id uuid,
     topic text NOT NULL,
@@ -395,9 +395,10 @@ END $$;
 SELECT partitions_ensure((now() - interval '33 days')::date, (now() + interval '7 days')::date);
 
 -- The rows of telemetry_hourly for the hours of [first, last) of one device, or of all (NULL),
--- from the readings themselves.
+-- from the readings themselves. Planned anew each time: a plan for any `device` could not use the
+-- index for one.
 CREATE FUNCTION rollup_rebuild(first_hour timestamptz, last_hour timestamptz, device uuid DEFAULT NULL)
-    RETURNS bigint LANGUAGE plpgsql AS $$
+    RETURNS bigint LANGUAGE plpgsql SET plan_cache_mode = force_custom_plan AS $$
 DECLARE
     n bigint;
 BEGIN
