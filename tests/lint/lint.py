@@ -14,6 +14,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 os.chdir(ROOT)
 
 import includes  # noqa: E402
+import prove  # noqa: E402
 import shape  # noqa: E402
 import words  # noqa: E402
 
@@ -28,8 +29,8 @@ def files():
     return sorted({path for path in listed.split("\0") if path and os.path.isfile(path)})
 
 
-def run(check, paths):
-    reasons = check(paths)
+def run(check, subject):
+    reasons = check(subject)
     name = check.__name__
     if not reasons:
         print("ok %s" % name)
@@ -49,6 +50,7 @@ def main(arguments):
     paths = files()
     checks = includes.CHECKS + shape.CHECKS + words.CHECKS
     results = [run(check, paths) for check in checks]
+    results.append(run(prove.every_check_can_fail, checks))
     shape.inform(paths, full=bool(arguments))
     print("%d passed, %d failed" % (results.count(True), results.count(False)))
     return 0 if all(results) else 1

@@ -2,8 +2,8 @@
 
 import re
 
-# Spelled in pieces, or this file would find itself.
-LATER = re.compile(r"\b(TO" r"DO|FIX" r"ME|XX" r"X)\b|not " r"implemented", re.IGNORECASE)
+# Spelled in pieces, or this file would find itself. With both capitals it is HTTP's status 501.
+LATER = re.compile(r"\b(?i:TO" r"DO|FIX" r"ME|XX" r"X)\b|[Nn]ot " r"implemented")
 MACHINE_PATH = re.compile(r"(?<![\w.)}*$\]-])/(?:work|home|root|Users)/")
 REGISTRY = re.compile(r'"resolved":\s*"https?:|\bregistry\s*=|registry\.(?:npm|yarn)')
 

@@ -27,6 +27,13 @@ def npm(part, title, arguments):
     return result.status == 0
 
 
+def modules_are_fresh():
+    """npm writes this file last; what is older than the lock file is installed anew."""
+    written = "web/node_modules/.package-lock.json"
+    return (os.path.exists(written)
+            and os.path.getmtime(written) >= os.path.getmtime("web/package-lock.json"))
+
+
 def vitest(part):
     """`npm test` of the web app; its JSON report has the counts."""
     with tempfile.NamedTemporaryFile(suffix=".json") as report:
@@ -61,11 +68,12 @@ def web(part):
         part.may_be_empty = True
         return
     started = time.monotonic()
-    if not npm(part, "npm ci", ["ci", "--no-audit", "--no-fund"]):
-        return
-    if not npm(part, "npm run build", ["run", "build"]):
-        return
-    part.say("npm ci, npm run build (%.1f s)" % (time.monotonic() - started))
+    with programs.build_lock():
+        if not modules_are_fresh() and not npm(part, "npm ci", ["ci", "--no-audit", "--no-fund"]):
+            return
+        if not npm(part, "npm run build", ["run", "build"]):
+            return
+    part.say("npm packages and build (%.1f s)" % (time.monotonic() - started))
     vitest(part)
     for path in sorted(glob.glob("tests/web/*.test.mjs")):
         node_test(part, path)

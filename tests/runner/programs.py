@@ -1,6 +1,7 @@
 """Runs programs with a deadline, and builds presets; every process that is started is ended."""
 
 import concurrent.futures
+import contextlib
 import fcntl
 import os
 import signal
@@ -48,17 +49,24 @@ def run_all(commands, deadline_s):
         return list(pool.map(lambda command: run(command, deadline_s), commands))
 
 
+@contextlib.contextmanager
+def build_lock():
+    """One build at a time per tree; the launcher takes the same lock."""
+    os.makedirs("build", exist_ok=True)
+    with open("build/.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def build(preset, targets, deadline_s=3600):
     """Configures and builds a preset; returns what failed as text, or None.
 
     -k 0: one file that does not compile shall not hide the tests that do.
     """
-    os.makedirs("build", exist_ok=True)
-    with open("build/.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with build_lock():
         configured = run(["cmake", "--preset", preset], 300)
         if configured.status != 0:
             return configured.output
-        built = run(["cmake", "--build", "--preset", preset, "--target", *targets, "--", "-k", "0", "--quiet"],
-                    deadline_s)
+        built = run(["cmake", "--build", "--preset", preset, "--target", *targets,
+                     "--", "-k", "0", "--quiet"], deadline_s)
     return None if built.status == 0 else built.output
