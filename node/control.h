@@ -1,0 +1,45 @@
+#pragma once
+/*
+ * control - this node as a member of its cluster: registration, lease, changes feed, upkeep.
+ *
+ * In:    NOTIFY gito_view and gito_changes, table changes, the clock.
+ * Out:   mailboxes "shard-N": MSG_CHANGED, MSG_WAKE; the node's row and slots in the database.
+ * Owner: one PGconn of its own, which nothing else can block.
+ * Bound: a page of rows, and a frame of LIMIT_FRAME_ITEMS a shard, at a time.
+ * Holds: 1. While the database is away everything here waits and tries again; nothing ends.
+ *        2. A renewal answered by zero rows ends the process (exit status 4): another
+ *           incarnation has taken over, and the fence refuses whatever this one writes.
+ *        3. LISTEN comes before the first read, and each second is polled: a lost NOTIFY costs a
+ *           second, never a change.
+ *
+ * Retention: who may drop a partition is its owner alone, so it is a SECURITY DEFINER function
+ * (partitions_drop_oldest) that a node calls each hour, one partition a turn.
+ */
+#include "proto/err.h"
+#include <czmq.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct config;
+
+#define CONTROL_EXIT_DEPOSED 4
+
+/* Before the other threads start: migrates when DATABASE_ADMIN_URL is set, checks the schema's
+ * version, makes this process the next incarnation of its node. While the database is away it
+ * waits, with a log line each 5 s, until `*stop` is not 0. 0; ERR_UNAVAILABLE: stopped; or a
+ * negative error with the line to print in `ret_reason`. */
+int control_register(const struct config *config, const volatile sig_atomic_t *stop,
+                     int64_t *ret_incarnation, char *ret_reason, size_t reason_size) MUST_CHECK;
+
+struct control_args {
+    const struct config *config;
+    int64_t incarnation;
+};
+
+/* A zactor; frees `args`. It renews until $TERM, so it is the last to be ended; then the node's
+ * state is 'left'. The shards' mailboxes must be open. */
+void control_actor(zsock_t *pipe, void *args);
+
+/* For /readyz: the last renewal was granted, and none is overdue. Any thread may ask. */
+bool control_database_up(void);

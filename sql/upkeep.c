@@ -1,0 +1,57 @@
+#include "sql/upkeep.h"
+#include "proto/limits.h"
+#include <inttypes.h>
+#include <stdio.h>
+
+#define DAYS_AHEAD "7"
+
+int upkeep_partitions(struct ask *db, int64_t retention_days)
+{
+    char back[24];
+    int64_t days = LIMIT_READING_PAST_DAYS + 1;
+    if (retention_days > 0 && retention_days < days)
+        days = retention_days;
+    snprintf(back, sizeof back, "%" PRId64, days);
+    return ask_do(db,
+                  "SELECT partitions_ensure(today - $1::int, today + " DAYS_AHEAD ") "
+                  "FROM (SELECT (now() AT TIME ZONE 'UTC')::date AS today) t",
+                  1, (const char *[]){back});
+}
+
+int upkeep_retention(struct ask *db, int64_t retention_days)
+{
+    char days[24];
+    snprintf(days, sizeof days, "%" PRId64, retention_days);
+    PGresult *row =
+        ask_rows(db, "SELECT partitions_drop_oldest((now() AT TIME ZONE 'UTC')::date - $1::int)", 1,
+                 (const char *[]){days});
+    if (row == NULL)
+        return ask_error(db);
+    int dropped = !PQgetisnull(row, 0, 0);
+    PQclear(row);
+    return dropped;
+}
+
+int upkeep_awake(struct ask *db, struct uuid *cursor, upkeep_tell *tell, void *arg)
+{
+    char limit[24];
+    struct uuid_text after = uuid_text(cursor);
+    struct uuid tenant, device;
+    snprintf(limit, sizeof limit, "%d", UPKEEP_PAGE);
+    PGresult *rows =
+        ask_rows(db,
+                 "SELECT id, tenant_id FROM devices WHERE status IN ('online', 'idle') "
+                 "AND id > $1::uuid ORDER BY id LIMIT $2",
+                 2, (const char *[]){after.s, limit});
+    if (rows == NULL)
+        return ask_error(db);
+    int count = PQntuples(rows);
+    for (int row = 0; row < count; row++)
+        if (uuid_parse(PQgetvalue(rows, row, 0), UUID_TEXT_LEN, &device) == 0 &&
+            uuid_parse(PQgetvalue(rows, row, 1), UUID_TEXT_LEN, &tenant) == 0) {
+            tell(arg, &tenant, &device);
+            *cursor = device;
+        }
+    PQclear(rows);
+    return count;
+}
