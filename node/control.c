@@ -87,7 +87,7 @@ static void flush_all(struct control *self)
 static void disconnect(struct control *self, const char *reason)
 {
     if (atomic_exchange(&database_up, false))
-        log_event(LOG_WARNING, "database_away", "reason", "%s", reason);
+        log_event(LEVEL_WARNING, "database_away", "reason", "%s", reason);
     PQfinish(self->db.conn);
     self->db.conn = NULL;
     self->connect_at = now_ms() + self->backoff_ms;
@@ -100,7 +100,7 @@ static bool went_on(struct control *self, const char *what, int rc)
     if (rc >= 0)
         return true;
     if (rc != ERR_UNAVAILABLE) {
-        log_event(LOG_WARNING, "control_refused", "reason", "could not %s: %s", what,
+        log_event(LEVEL_WARNING, "control_refused", "reason", "could not %s: %s", what,
                   self->db.reason);
         return true;
     }
@@ -136,7 +136,7 @@ static void connect_again(struct control *self)
 /* No drain: what is not acknowledged is sent again, to whoever serves now. */
 static void end_deposed(const struct control *self)
 {
-    log_event(, "deposed", "reason",
+    log_event(LEVEL_ERROR, "deposed", "reason",
               "incarnation %" PRId64 " of this node has been superseded: the process ends",
               self->incarnation);
     _exit(CONTROL_EXIT_DEPOSED);
@@ -149,10 +149,10 @@ static void obey(const struct control *self, enum lease_order order)
         end_deposed(self);
         break;
     case LEASE_SAY_EXPIRED:
-        log_event(LOG_WARNING, "lease_expired", "reason", "no renewal was granted in time");
+        log_event(LEVEL_WARNING, "lease_expired", "reason", "no renewal was granted in time");
         break;
     case LEASE_SAY_RENEWED:
-        log_event(LOG_INFO, "lease_renewed", "reason", "the database grants renewals again");
+        log_event(LEVEL_INFO, "lease_renewed", "reason", "the database grants renewals again");
         break;
     case LEASE_NOTHING:
     case LEASE_RENEW:
@@ -173,7 +173,7 @@ static void renew(struct control *self)
     if (answer == LEASE_GRANTED) {
         self->backoff_ms = BACKOFF_MIN_MS;
         if (!atomic_exchange(&database_up, true))
-            log_event(LOG_INFO, "database_up", "session", "%s", self->name);
+            log_event(LEVEL_INFO, "database_up", "session", "%s", self->name);
     }
     obey(self, lease_answer(&self->lease, answer, now_ms()));
 }
@@ -325,7 +325,7 @@ static void leave(struct control *self)
 {
     if (self->db.conn != NULL &&
         membership_leave(&self->db, &self->registration.member, self->incarnation) == 0)
-        log_event(LOG_INFO, "left", "session", "%s", self->name);
+        log_event(LEVEL_INFO, "left", "session", "%s", self->name);
     atomic_store(&database_up, false);
 }
 

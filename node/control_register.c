@@ -82,7 +82,7 @@ int control_register(const struct config *config, const volatile sig_atomic_t *s
         if (rc != ERR_UNAVAILABLE && rc != ERR_REFUSED)
             return rc;
         if (clock_boot_us() >= say_at) {
-            log_event(LOG_WARNING, "waiting_for_database", "reason", "%s", ret_reason);
+            log_event(LEVEL_WARNING, "waiting_for_database", "reason", "%s", ret_reason);
             say_at = clock_boot_us() + SAY_EVERY_US;
         }
         pause_ms(RETRY_MS);
