@@ -5,7 +5,7 @@ import { Component, useEffect, type ReactNode } from 'react';
 import { Announcer } from './ui/announcer';
 import { Link, Problem, Skeleton } from './ui/basics';
 import { LinkState } from './ui/link_state';
-import { AccountContext, useLoad, useSignedIn, type Account } from './hooks';
+import { AccountContext, useLiveState, useLoad, useSignedIn, type Account } from './hooks';
 import { AlertsPage } from './pages/alerts';
 import { DevicePage } from './pages/device';
 import { DevicesPage } from './pages/devices';
@@ -40,6 +40,8 @@ function Shell() {
   const path = usePath();
   const me = useLoad('me', 0, (signal) => api.me(signal));
   const route = routeOf(path);
+  const { phase } = useLiveState().link;
+  const stale = phase === 'waiting' || phase === 'failed';
   const user = me.data;
   const account: Account | null = user?.tenantId
     ? { ...user, tenantId: user.tenantId, mayEdit: user.role !== 'VIEWER' } : null;
@@ -50,7 +52,7 @@ function Shell() {
   }, [route.page]);
 
   return (
-    <div className="shell">
+    <div className={stale ? 'shell stale' : 'shell'}>
       <a className="skip" href="#main">Skip to content</a>
       <header className="top">
         <Link to="/devices" className="brand"><img src="/icon.svg" alt="" width="26" height="26" />Gito</Link>

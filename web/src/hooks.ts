@@ -57,7 +57,7 @@ export interface Loaded<T> {
  * Loads when `key` or `epoch` changes. A new key shows nothing until its answer is there; a new epoch
  * keeps what is shown meanwhile.
  */
-export function useLoad<T>(key: string, epoch: number, load: (signal: AbortSignal, askedAt: number) => Promise<T>): Loaded<T> {
+export function useLoad<T>(key: string, epoch: number | string, load: (signal: AbortSignal, askedAt: number) => Promise<T>): Loaded<T> {
   const [state, setState] = useState<{ key: string; data: T | null; error: string | null; askedAt: number; loading: boolean }>(
     { key, data: null, error: null, askedAt: 0, loading: true });
   const [turn, setTurn] = useState(0);
@@ -115,6 +115,22 @@ export function useDebounced<T>(value: T, ms: number): T {
     return () => clearTimeout(timer);
   }, [value, ms]);
   return settled;
+}
+
+/* Follows a value that changes often, at most once in `ms`. */
+export function useThrottled<T>(value: T, ms: number): T {
+  const [held, setHeld] = useState(value);
+  const latest = useRef(value);
+  latest.current = value;
+  useEffect(() => {
+    const timer = setInterval(() => setHeld(latest.current), ms);
+    return () => clearInterval(timer);
+  }, [ms]);
+  return held;
+}
+
+export function useStatusFrames(): number {
+  return useSyncExternalStore(store.listen, () => store.statusFrames);
 }
 
 const names = new Map<string, string>();

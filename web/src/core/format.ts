@@ -6,6 +6,7 @@ const UNITS: Record<string, string> = {
   temperature: '°C', humidity: '%', pressure: 'hPa', battery: '%', rssi: 'dBm',
 };
 const ORDER = Object.keys(UNITS);
+const LABELS: Record<string, string> = { rssi: 'RSSI', snr: 'SNR', co2: 'CO₂', tvoc: 'TVOC', pm25: 'PM2.5', pm10: 'PM10' };
 
 export const MISSING = '–';
 
@@ -14,7 +15,8 @@ export function unitOf(metric: string): string {
 }
 
 export function labelOf(metric: string): string {
-  if (metric === 'rssi') return 'RSSI';
+  const known = LABELS[metric];
+  if (known) return known;
   const words = metric.replace(/_+/g, ' ').trim();
   return words === '' ? metric : words.charAt(0).toUpperCase() + words.slice(1);
 }

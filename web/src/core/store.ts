@@ -44,6 +44,8 @@ export class LiveStore {
   private readonly listeners = new Set<() => void>();
   private readonly taps = new Set<(reading: Reading) => void>();
   private scheduled = false;
+  /** Status frames so far, of all devices: lists and counts that depend on them are read again. */
+  statusFrames = 0;
 
   constructor(private readonly schedule: Schedule) {}
 
@@ -126,6 +128,8 @@ export class LiveStore {
   }
 
   private setStatus(id: string, status: DeviceStatus, lastSeen: number | null, now: number): void {
+    this.statusFrames++;
+    this.changed();
     const old = this.devices.get(id);
     if (!old || (lastSeen !== null && old.statusAt !== null && lastSeen < old.statusAt)) return;
     const statusAt = newest(old.statusAt, lastSeen);

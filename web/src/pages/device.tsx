@@ -3,11 +3,12 @@
  */
 import { useEffect, useState } from 'react';
 import type { Secret } from '../core/api';
+import { formatDate, isoTime } from '../core/format';
 import type { Device } from '../core/wire';
 import { learnName, useAccount, useLive, useLiveDevice, useLoad } from '../hooks';
 import { navigate } from '../router';
 import { api, store } from '../services';
-import { Ago, Copy, Link, Problem, Skeleton, Status, When } from '../ui/basics';
+import { Ago, Copy, Link, Problem, Skeleton, Status } from '../ui/basics';
 import { AlertList } from '../ui/alert_list';
 import { Confirm } from '../ui/dialog';
 import { Readings } from '../ui/readings';
@@ -56,13 +57,13 @@ export function DevicePage({ id }: { id: string }) {
       <div className="columns">
         <div className="column-main">
           <Readings id={id} tenant={tenantId} epoch={epoch} />
-        </div>
-        <div className="column-side">
-          <Rules deviceId={id} tenant={tenantId} epoch={epoch} />
           <section aria-labelledby="alerts-title">
             <div className="section-head"><h2 id="alerts-title">Alerts</h2></div>
             <AlertList tenant={tenantId} deviceId={id} epoch={epoch} page={alertPage} go={setAlertPage} perPage={10} />
           </section>
+        </div>
+        <div className="column-side">
+          <Rules deviceId={id} tenant={tenantId} epoch={epoch} />
           <Facts device={device.data} />
         </div>
       </div>
@@ -117,7 +118,7 @@ function Facts({ device }: { device: Device }) {
       <div className="section-head"><h2 id="facts-title">Details</h2></div>
       <dl className="panel facts">
         <div><dt>Id</dt><dd><code>{device.id}</code> <Copy text={device.id} label="Device id" /></dd></div>
-        {device.createdAt !== null && <div><dt>Created</dt><dd><When at={device.createdAt} /></dd></div>}
+        {device.createdAt !== null && <div><dt>Created</dt><dd><time title={isoTime(device.createdAt)}>{formatDate(device.createdAt)}</time></dd></div>}
         {attributes.map(([name, value]) => (
           <div key={name}><dt>{name}</dt><dd>{typeof value === 'string' ? value : JSON.stringify(value)}</dd></div>
         ))}

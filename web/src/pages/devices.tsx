@@ -6,7 +6,7 @@ import type { Secret } from '../core/api';
 import { formatValue, labelOf, plural, sortMetrics } from '../core/format';
 import type { LiveDevice } from '../core/store';
 import type { Device } from '../core/wire';
-import { learnName, useAccount, useDebounced, useLive, useLiveDevice, useLoad } from '../hooks';
+import { learnName, useAccount, useDebounced, useLive, useLiveDevice, useLoad, useStatusFrames, useThrottled } from '../hooks';
 import { useQuery } from '../router';
 import { api, store } from '../services';
 import { announce } from '../ui/announcer';
@@ -19,6 +19,8 @@ const PER_PAGE = 25;
 const METRICS_SHOWN = 4;
 const FILTERS = [['', 'All'], ['online', 'Online'], ['idle', 'Idle'], ['offline', 'Offline']] as const;
 type Filter = (typeof FILTERS)[number][0];
+/* Who came and went changes the counts and the filtered list: they are read again, but not more often. */
+const REREAD_MS = 10_000;
 
 export function DevicesPage() {
   const { tenantId, mayEdit } = useAccount();
@@ -29,31 +31,38 @@ export function DevicesPage() {
   const settled = useDebounced(search.trim(), 300);
   const [adding, setAdding] = useState(false);
   const [secret, setSecret] = useState<Secret | null>(null);
+  const [edits, setEdits] = useState(0);
+  const edited = () => setEdits((old) => old + 1);
   const [doomed, setDoomed] = useState<Device | null>(null);
 
   useEffect(() => {
     if (settled !== (query.get('search') ?? '')) setQuery({ search: settled, page: '' });
   }, [settled]);
 
+  const changes = useThrottled(useStatusFrames(), REREAD_MS);
   const epoch = useLive({ kind: 'tenant', tenant: tenantId });
   const asked = { page, per_page: PER_PAGE, search: query.get('search') ?? '', status };
-  const list = useLoad(JSON.stringify(asked), epoch, async (signal, askedAt) => {
+  const version = `${epoch} ${changes} ${edits}`;
+  const list = useLoad(JSON.stringify(asked), version, async (signal, askedAt) => {
     const answer = await api.devices(tenantId, asked, signal);
     if (!signal.aborted) store.snapshot(answer.items, askedAt);
     answer.items.forEach((device) => learnName(device.id, device.name));
     return answer;
   });
 
+  const counts = useLoad(asked.search, version, (signal) => countByStatus(tenantId, asked.search, signal));
+  const options = FILTERS.map(([key, text]) => [key, text, counts.data?.[key]] as const);
+
   const filtered = asked.search !== '' || status !== '';
   return (
     <section className="page" aria-labelledby="title">
       <div className="page-head">
-        <h1 id="title">Devices{list.data && <span className="count">{list.data.total.toLocaleString('en')}</span>}</h1>
+        <h1 id="title">Devices</h1>
         {mayEdit && <button type="button" className="button primary" onClick={() => setAdding(true)}>Add device</button>}
       </div>
       <div className="tools">
         <input type="search" className="search" placeholder="Search by name" aria-label="Search devices" value={search} onChange={(event) => setSearch(event.target.value)} />
-        <Choice label="Status" name="status" options={FILTERS} value={status} set={(value) => setQuery({ status: value, page: '' })} />
+        <Choice label="Status" name="status" options={options} value={status} set={(value) => setQuery({ status: value, page: '' })} />
       </div>
       {list.error && <Problem text={list.error} retry={list.reload} />}
       {!list.data && !list.error && <Skeleton rows={8} label="Loading devices" />}
@@ -69,11 +78,17 @@ export function DevicesPage() {
       {list.data && <Pager page={page} perPage={PER_PAGE} total={list.data.total} go={(to) => setQuery({ page: to > 1 ? String(to) : '' })} />}
       <span className="hidden" role="status">{list.data && plural(list.data.total, 'device')}</span>
 
-      {adding && <AddDevice tenant={tenantId} close={() => setAdding(false)} done={(made) => { setAdding(false); setSecret(made); list.reload(); }} />}
+      {adding && <AddDevice tenant={tenantId} close={() => setAdding(false)} done={(made) => { setAdding(false); setSecret(made); edited(); }} />}
       {secret && <SecretDialog secret={secret} tenant={tenantId} close={() => setSecret(null)} />}
-      {doomed && <DeleteDevice device={doomed} tenant={tenantId} close={() => setDoomed(null)} done={list.reload} />}
+      {doomed && <DeleteDevice device={doomed} tenant={tenantId} close={() => setDoomed(null)} done={edited} />}
     </section>
   );
+}
+
+async function countByStatus(tenant: string, search: string, signal: AbortSignal): Promise<Record<Filter, number>> {
+  const count = async ([status]: (typeof FILTERS)[number]) =>
+    [status, (await api.devices(tenant, { search, status, page: 1, per_page: 1 }, signal)).total] as const;
+  return Object.fromEntries(await Promise.all(FILTERS.map(count))) as Record<Filter, number>;
 }
 
 export function DeleteDevice({ device, tenant, close, done }: { device: Device; tenant: string; close: () => void; done: () => void }) {

@@ -60,21 +60,17 @@ export function AlertList({ tenant, deviceId, epoch, page, go, perPage, showDevi
 
 function AlertRow({ alert, tenant }: { alert: AlertEvent; tenant: string | null }) {
   return (
-    <li className="alert">
+    <li className={tenant ? 'alert with-device' : 'alert'}>
       <span className="alert-mark" aria-hidden="true">!</span>
-      <div className="alert-body">
-        <p className="alert-message">{alert.message || `${labelOf(alert.metric)} crossed its threshold`}</p>
-        <p className="alert-meta muted">
-          {tenant && <DeviceLink id={alert.deviceId} tenant={tenant} />}
-          <When at={alert.at} /> · <Ago at={alert.at} />
-        </p>
-      </div>
-      <span className="alert-value"><span className="value-name">{labelOf(alert.metric)}</span>{formatValue(alert.metric, alert.value)}</span>
+      <p className="alert-message">{alert.message || `${labelOf(alert.metric)} crossed its threshold`}</p>
+      {tenant && <p className="alert-device"><DeviceLink id={alert.deviceId} tenant={tenant} /></p>}
+      <p className="alert-value"><span className="hidden">{labelOf(alert.metric)} </span>{formatValue(alert.metric, alert.value)}</p>
+      <p className="alert-when muted"><When at={alert.at} /><span className="alert-ago"><Ago at={alert.at} /></span></p>
     </li>
   );
 }
 
 function DeviceLink({ id, tenant }: { id: string; tenant: string }) {
   const name = useDeviceName(id, tenant);
-  return <><Link to={`/devices/${id}`}>{name ?? id}</Link> · </>;
+  return <Link to={`/devices/${id}`}>{name ?? id}</Link>;
 }

@@ -85,14 +85,14 @@ export function Pager({ page, perPage, total, go }: { page: number; perPage: num
 
 /* A choice of few: radio buttons in the look of tabs. */
 export function Choice<T extends string>({ label, name, options, value, set }:
-  { label: string; name: string; options: readonly (readonly [T, string])[]; value: T; set: (value: T) => void }) {
+  { label: string; name: string; options: readonly (readonly [T, string, (number | undefined)?])[]; value: T; set: (value: T) => void }) {
   return (
     <fieldset className="choice">
       <legend className="hidden">{label}</legend>
-      {options.map(([key, text]) => (
+      {options.map(([key, text, count]) => (
         <label key={key}>
           <input type="radio" name={name} checked={key === value} onChange={() => set(key)} />
-          <span>{text}</span>
+          <span>{text}{count !== undefined && <b>{count.toLocaleString('en')}</b>}</span>
         </label>
       ))}
     </fieldset>

@@ -58,9 +58,20 @@ function seriesOf(place: HTMLElement, look: SeriesLook, alone: boolean): uPlot.S
   return {
     label: labelOf(look.metric), scale: scaleOf(look.metric), stroke, width: 1.75,
     points: { size: 5 },
-    value: (_, value) => formatValue(look.metric, value),
+    value: (plot, value, index, at) => formatValue(look.metric, at == null ? lastOf(plot, index) : value),
     ...(alone && { fill: `${stroke}1a` }),
   };
+}
+
+/* Without a cursor the legend tells the newest value. */
+function lastOf(plot: uPlot, index: number): number | null {
+  const column = plot.data[index];
+  for (let i = (column?.length ?? 0) - 1; i >= 0; i--) if (column![i] != null) return column![i]!;
+  return null;
+}
+
+function timeText(seconds: number | null): string {
+  return formatTime(seconds === null ? null : seconds * 1000);
 }
 
 /* A flat line still needs room above and below. */
@@ -82,7 +93,7 @@ export class ChartView {
     for (const metric of metrics) scales[scaleOf(metric)] = { range: roomy };
     this.plot = new uPlot({
       ...this.size(), scales, axes: axesOf(place, looks),
-      series: [{ label: 'Time', value: (_, at) => (at == null ? '' : formatTime(at * 1000)) },
+      series: [{ label: 'Time', value: (plot, at) => timeText(at ?? lastOf(plot, 0)) },
         ...looks.map((look) => seriesOf(place, look, looks.length === 1))],
       cursor: { y: false, drag: { x: false, y: false } },
       legend: { live: true },
