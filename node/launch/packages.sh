@@ -15,7 +15,9 @@ PACKAGES_TEST=(
 # packages_missing NAME...: those not installed. Node may come from elsewhere, so it is asked by name.
 packages_missing() {
     local name have
-    have=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' "$@" 2>/dev/null | sed -n 's/^installed //p')
+    # dpkg-query fails when one of them is unknown, and still tells the others.
+    have=$({ dpkg-query -W -f '${db:Status-Status} ${Package}\n' "$@" 2>/dev/null || true; } |
+        sed -n 's/^installed //p')
     for name in "$@"; do
         grep -qxF -- "$name" <<<"$have" || printf '%s ' "$name"
     done

@@ -62,18 +62,24 @@ def node_test(part, path):
     part.add(os.path.basename(path), (passed, failed, skipped), result.seconds, result.output)
 
 
+def build_web(part):
+    """True when web/dist is up to date; else a failure has been counted."""
+    started = time.monotonic()
+    with programs.build_lock():
+        if not modules_are_fresh() and not npm(part, "npm ci", ["ci", "--no-audit", "--no-fund"]):
+            return False
+        if not npm(part, "npm run build", ["run", "build"]):
+            return False
+    part.say("npm packages and build (%.1f s)" % (time.monotonic() - started))
+    return True
+
+
 def web(part):
     if not os.path.exists("web/package.json"):
         part.say("no web app yet")
         part.may_be_empty = True
         return
-    started = time.monotonic()
-    with programs.build_lock():
-        if not modules_are_fresh() and not npm(part, "npm ci", ["ci", "--no-audit", "--no-fund"]):
-            return
-        if not npm(part, "npm run build", ["run", "build"]):
-            return
-    part.say("npm packages and build (%.1f s)" % (time.monotonic() - started))
+    build_web(part)
     vitest(part)
     for path in sorted(glob.glob("tests/web/*.test.mjs")):
         node_test(part, path)
@@ -115,7 +121,7 @@ def has_marked_tests(folder):
 
 def e2e(part):
     """All under the release build; the files marked `sanitizer` again under asan and tsan."""
-    if native.build(part, "release", ["gito-node"]):
+    if build_web(part) and native.build(part, "release", ["gito-node"]):
         pytest(part, "release", "tests/e2e", "release")
     if not has_marked_tests("tests/e2e"):
         return
