@@ -1,0 +1,397 @@
+#include "cluster/slots.h"
+#include "node/clock.h"
+#include "node/edge_inside.h"
+#include "node/log.h"
+#include "node/mailbox.h"
+#include "node/metrics.h"
+#include "proto/check.h"
+
+#define FRAME_BYTES_MAX (4UL * LIMIT_EDGE_BYTES)
+/* Messages taken in one turn. */
+#define TURN_MESSAGES 256
+
+/* ---- references ---- */
+
+struct msg_ref edge_ref(struct edge *self, enum peer_kind kind, void *object)
+{
+    uint32_t index = self->peers_free;
+    if (index != UINT32_MAX) {
+        self->peers_free = self->peers[index].next_free;
+    } else {
+        if (self->peers_count == self->peers_cap) {
+            self->peers_cap = self->peers_cap ? 2 * self->peers_cap : 64;
+            self->peers = realloc(self->peers, self->peers_cap * sizeof *self->peers);
+            CHECK(self->peers != NULL);
+        }
+        index = self->peers_count++;
+        self->peers[index].generation = 0;
+    }
+    struct peer *peer = &self->peers[index];
+    peer->object = object;
+    peer->kind = kind;
+    peer->generation++;
+    return (struct msg_ref){
+        .edge = (uint16_t)self->index, .conn = index, .generation = peer->generation};
+}
+
+void edge_unref(struct edge *self, const struct msg_ref *ref)
+{
+    struct peer *peer = &self->peers[ref->conn];
+    CHECK(peer->generation == ref->generation && peer->kind != PEER_FREE);
+    peer->kind = PEER_FREE;
+    peer->object = NULL;
+    peer->next_free = self->peers_free;
+    self->peers_free = ref->conn;
+}
+
+void *edge_peer(const struct edge *self, const struct msg_ref *ref, enum peer_kind kind)
+{
+    if (ref->conn >= self->peers_count)
+        return NULL;
+    const struct peer *peer = &self->peers[ref->conn];
+    return peer->kind == kind && peer->generation == ref->generation ? peer->object : NULL;
+}
+
+/* ---- to the shards ---- */
+
+static void send_frame(struct edge *self, unsigned shard)
+{
+    struct frame *frame = &self->frame[shard];
+    if (frame->count == 0)
+        return;
+    struct span bytes = frame_finish(frame);
+    CHECK(mailbox_post(self->to_shard[shard], bytes.data, bytes.len));
+    frame_clear(frame);
+}
+
+static void add_item(struct edge *self, unsigned shard, enum msg_kind kind, const void *fixed,
+                     size_t fixed_len, const struct span *texts, size_t texts_count)
+{
+    struct frame *frame = &self->frame[shard];
+    CHECK(frame_add(frame, kind, fixed, fixed_len, texts, texts_count) == 0);
+    if (frame->count >= LIMIT_FRAME_ITEMS)
+        send_frame(self, shard);
+}
+
+void edge_tell(struct edge *self, const struct uuid *key, enum msg_kind kind, const void *fixed,
+               size_t fixed_len, const struct span *texts, size_t texts_count)
+{
+    add_item(self, slot_of(key) % self->shards, kind, fixed, fixed_len, texts, texts_count);
+}
+
+void edge_tell_all(struct edge *self, enum msg_kind kind, const void *fixed, size_t fixed_len)
+{
+    for (unsigned i = 0; i < self->shards; i++)
+        add_item(self, i, kind, fixed, fixed_len, NULL, 0);
+}
+
+void edge_charge(struct edge *self, size_t size)
+{
+    self->items++;
+    self->bytes += size;
+    metrics_add(METRIC_EDGE_ITEMS, 1);
+    metrics_add(METRIC_EDGE_BYTES, (int64_t)size);
+    if (self->items >= LIMIT_EDGE_ITEMS || self->bytes >= LIMIT_EDGE_BYTES)
+        self->exhausted = true;
+}
+
+static void give_back(struct edge *self, size_t size)
+{
+    CHECK(self->items > 0 && self->bytes >= size);
+    self->items--;
+    self->bytes -= size;
+    metrics_add(METRIC_EDGE_ITEMS, -1);
+    metrics_add(METRIC_EDGE_BYTES, -(int64_t)size);
+}
+
+/* ---- to the query threads ---- */
+
+static bool hand_over(struct edge *self, struct request *request)
+{
+    unsigned best = 0;
+    if (self->asked_total >= LIMIT_REQUESTS_IN_FLIGHT)
+        return false;
+    for (unsigned i = 1; i < self->queries; i++)
+        if (self->asked[i] < self->asked[best])
+            best = i;
+    self->asked[best]++;
+    self->asked_total++;
+    request->thread = best;
+    mailbox_give(self->to_query[best], request);
+    return true;
+}
+
+bool edge_ask(struct edge *self, struct request *request)
+{
+    if (hand_over(self, request))
+        return true;
+    if (request->kind != REQUEST_LOGIN)
+        return false;
+    request->next = NULL;
+    if (self->waiting_last != NULL)
+        self->waiting_last->next = request;
+    else
+        self->waiting = request;
+    self->waiting_last = request;
+    return true;
+}
+
+static void ask_waiting(struct edge *self)
+{
+    while (self->waiting != NULL) {
+        struct request *request = self->waiting, *next = request->next;
+        if (!hand_over(self, request))
+            return;
+        self->waiting = next;
+        if (next == NULL)
+            self->waiting_last = NULL;
+    }
+}
+
+static void take_answer(struct edge *self, struct request *request)
+{
+    self->asked[request->thread]--;
+    self->asked_total--;
+    switch (request->kind) {
+    case REQUEST_HTTP:
+        edge_http_answer(self, request);
+        break;
+    case REQUEST_LOGIN:
+        edge_mqtt_login(self, request);
+        break;
+    case REQUEST_WATCH:
+        edge_live_answer(self, request);
+        break;
+    case REQUEST_STATUSES:
+        edge_watch_statuses(self, request);
+        break;
+    }
+    request_destroy(&request);
+}
+
+/* ---- from the shards ---- */
+
+static void take_ack(struct edge *self, const struct item *item)
+{
+    const struct msg_ack *ack = item->fixed;
+    char reason[256];
+    give_back(self, ack->bytes);
+    if (!(ack->flags & MSG_LAST) || ack->ref.packet_id == 0)
+        return;
+    snprintf(reason, sizeof reason, "%.*s", (int)item->texts_len, (const char *)item->texts);
+    edge_mqtt_ack(self, ack, item->texts_len > 0 ? reason : NULL);
+}
+
+static void take_frame(struct edge *self, const void *data, size_t len)
+{
+    struct frame_reader reader;
+    struct item item;
+    CHECK(frame_open(&reader, data, len) == 0); /* made by this process */
+    while (frame_next(&reader, &item) == 1) {
+        switch ((int)item.kind) {
+        case MSG_ACK:
+            take_ack(self, &item);
+            break;
+        case MSG_EVENT:
+            edge_watch_event(self, item.fixed, item.texts);
+            break;
+        case MSG_KICK:
+            edge_mqtt_kick(self, item.fixed);
+            break;
+        case MSG_ADMITTED:
+            edge_http_admitted(self, item.fixed);
+            break;
+        default:
+            metrics_add(METRIC_UNEXPECTED, 1);
+        }
+    }
+}
+
+/* ---- the turn ---- */
+
+static void take_all(struct edge *self)
+{
+    zmq_msg_t message;
+    unsigned n = 0;
+    for (; n < TURN_MESSAGES && mailbox_take(self->inbox, &message); n++) {
+        take_frame(self, zmq_msg_data(&message), zmq_msg_size(&message));
+        zmq_msg_close(&message);
+    }
+    for (; n < TURN_MESSAGES && mailbox_take(self->replies, &message); n++) {
+        struct request *request = mailbox_object(&message);
+        zmq_msg_close(&message);
+        take_answer(self, request);
+    }
+    ask_waiting(self);
+    if (n == TURN_MESSAGES)
+        ev_idle_start(self->loop, &self->more);
+    else
+        ev_idle_stop(self->loop, &self->more);
+}
+
+static void take_pipe(struct edge *self)
+{
+    while (zsock_events(self->pipe) & ZMQ_POLLIN) {
+        char *command = zstr_recv(self->pipe);
+        if (command == NULL || streq(command, "$TERM")) {
+            self->stopping = true;
+            self->stop_deadline_us = clock_boot_us() + EDGE_LAST_WORDS_MS * 1000LL;
+        }
+        zstr_free(&command);
+    }
+}
+
+static void on_turn(struct ev_loop *loop, ev_prepare *watcher, int events)
+{
+    (void)loop, (void)events;
+    struct edge *self = watcher->data;
+    if (!self->stopping)
+        take_pipe(self);
+    take_all(self);
+    if (self->exhausted && self->items < LIMIT_EDGE_ITEMS / 4 * 3 &&
+        self->bytes < LIMIT_EDGE_BYTES / 4 * 3) {
+        self->exhausted = false;
+        edge_mqtt_resume(self);
+    }
+    edge_mqtt_flush(self);
+    for (unsigned i = 0; i < self->shards; i++)
+        send_frame(self, i);
+    if (self->stopping && !self->ended &&
+        (self->items == 0 || clock_boot_us() >= self->stop_deadline_us)) {
+        self->ended = true;
+        edge_mqtt_goodbye(self);
+        edge_live_goodbye(self);
+        edge_mqtt_flush(self);
+        ev_break(self->loop, EVBREAK_ALL);
+    }
+}
+
+/* A socket of ZeroMQ says by its descriptor only that something changed: the turn looks. */
+static void on_wake(struct ev_loop *loop, ev_io *watcher, int events)
+{
+    (void)loop, (void)watcher, (void)events;
+}
+
+static void on_more(struct ev_loop *loop, ev_idle *watcher, int events)
+{
+    (void)loop, (void)watcher, (void)events;
+}
+
+static void on_second(struct ev_loop *loop, ev_timer *watcher, int events)
+{
+    (void)loop, (void)events;
+    edge_mqtt_second(watcher->data);
+}
+
+static void start_watchers(struct edge *self)
+{
+    zsock_t *sockets[] = {self->pipe, self->inbox, self->replies};
+    ev_prepare_init(&self->turn, on_turn);
+    ev_idle_init(&self->more, on_more);
+    ev_timer_init(&self->second, on_second, 1.0, 1.0);
+    self->turn.data = self->second.data = self;
+    ev_prepare_start(self->loop, &self->turn);
+    ev_timer_start(self->loop, &self->second);
+    for (unsigned i = 0; i < 3; i++) {
+        ev_io_init(&self->wake[i], on_wake, zsock_fd(sockets[i]), EV_READ);
+        ev_io_start(self->loop, &self->wake[i]);
+    }
+}
+
+static void stop_watchers(struct edge *self)
+{
+    ev_prepare_stop(self->loop, &self->turn);
+    ev_idle_stop(self->loop, &self->more);
+    ev_timer_stop(self->loop, &self->second);
+    for (unsigned i = 0; i < 3; i++)
+        ev_io_stop(self->loop, &self->wake[i]);
+}
+
+static void interest_changed(void *context, const struct uuid *tenant, const struct uuid *device,
+                             unsigned bits)
+{
+    struct edge *self = context;
+    struct msg_interest interest = {
+        .tenant = *tenant, .device = *device, .edge = (uint16_t)self->index, .bits = (uint8_t)bits};
+    if (!uuid_is_nil(device))
+        edge_tell(self, device, MSG_INTEREST, &interest, sizeof interest, NULL, 0);
+    else
+        edge_tell_all(self, MSG_INTEREST, &interest, sizeof interest);
+}
+
+static void open_all(struct edge *self, const struct edge_args *args)
+{
+    self->config = args->config;
+    self->index = args->index;
+    self->shards = (unsigned)args->config->shards;
+    self->queries = (unsigned)args->config->queries;
+    self->peers_free = UINT32_MAX;
+    self->watchers.changed = interest_changed;
+    self->watchers.context = self;
+    self->readings = xcalloc(1, sizeof *self->readings);
+    readings_init(self->readings);
+    buf_init(&self->scratch, FRAME_BYTES_MAX);
+    self->inbox = mailbox_open("edge", self->index);
+    self->replies = mailbox_open("edge-reply", self->index);
+    for (unsigned i = 0; i < self->shards; i++) {
+        self->to_shard[i] = mailbox_connect("shard", i, 0);
+        frame_init(&self->frame[i], FRAME_BYTES_MAX);
+    }
+    for (unsigned i = 0; i < self->queries; i++)
+        self->to_query[i] = mailbox_connect("query", i, 0);
+    self->loop = ev_loop_new(EVFLAG_AUTO | EVFLAG_NOSIGMASK);
+    CHECK(self->loop != NULL);
+}
+
+static void close_all(struct edge *self)
+{
+    stop_watchers(self);
+    lws_context_destroy(self->lws); /* closes every connection, through the callbacks */
+    for (unsigned i = 0; i < self->shards; i++) {
+        send_frame(self, i); /* who has gone */
+        frame_free(&self->frame[i]);
+        zsock_destroy(&self->to_shard[i]);
+    }
+    for (unsigned i = 0; i < self->queries; i++)
+        zsock_destroy(&self->to_query[i]);
+    zmq_msg_t message;
+    while (self->asked_total > 0) { /* each comes back: query threads end after the edges */
+        zmq_msg_init(&message);
+        if (zmq_msg_recv(&message, zsock_resolve(self->replies), 0) < 0)
+            break;
+        struct request *request = mailbox_object(&message);
+        zmq_msg_close(&message);
+        self->asked_total--;
+        request_destroy(&request);
+    }
+    while (self->waiting != NULL) {
+        struct request *next = self->waiting->next;
+        request_destroy(&self->waiting);
+        self->waiting = next;
+    }
+    zsock_destroy(&self->inbox);
+    zsock_destroy(&self->replies);
+    watchers_free(&self->watchers);
+    readings_free(self->readings);
+    free(self->readings);
+    buf_free(&self->scratch);
+    free(self->peers);
+    ev_loop_destroy(self->loop);
+}
+
+void edge_actor(zsock_t *pipe, void *args)
+{
+    struct edge_args *given = args;
+    struct edge self = {.pipe = pipe};
+    open_all(&self, given);
+    free(given);
+    start_watchers(&self);
+    int rc = edge_listen(&self);
+    zsock_signal(pipe, rc == 0 ? 0 : 1);
+    if (rc == 0)
+        ev_run(self.loop, 0);
+    else
+        while (!self.stopping)
+            take_pipe(&self);
+    close_all(&self);
+}

@@ -1,0 +1,119 @@
+#pragma once
+/*
+ * edge_inside - what the files of the edge share.
+ *
+ *   edge.c        the loop, its turn, references, credit, requests
+ *   edge_listen.c the libwebsockets context and its listening sockets
+ *   edge_mqtt.c   MQTT connections: bytes to sessions and back
+ *   edge_route.c  what MQTT clients publish, to the shards
+ *   edge_watch.c  what MQTT clients subscribe to; events to them
+ *   edge_http.c   HTTP: REST to the query threads, probes, metrics, files of the dashboard
+ *   edge_live.c   live WebSocket
+ */
+#include "node/config.h"
+#include "node/edge.h"
+#include "node/request.h"
+#include "node/watchers.h"
+#include "proto/frame.h"
+#include "proto/limits.h"
+#include <ev.h>
+#include <libwebsockets.h>
+
+enum peer_kind { PEER_FREE, PEER_MQTT, PEER_HTTP, PEER_LIVE };
+
+/* A place that references name; its generation says which use of the place is meant. */
+struct peer {
+    void *object;
+    uint32_t generation, next_free;
+    enum peer_kind kind;
+};
+
+struct mqtt_conn;
+
+struct edge {
+    const struct config *config;
+    unsigned index, shards, queries;
+
+    struct ev_loop *loop;
+    ev_prepare turn;
+    ev_idle more; /* runs while there is more to take than one turn did */
+    ev_timer second;
+    ev_io wake[3]; /* pipe, inbox, replies */
+    struct lws_context *lws;
+
+    zsock_t *pipe, *inbox, *replies;
+    zsock_t *to_shard[LIMIT_SHARDS];
+    struct frame frame[LIMIT_SHARDS];
+    zsock_t *to_query[LIMIT_QUERIES];
+    unsigned asked[LIMIT_QUERIES]; /* requests at each */
+    unsigned asked_total;
+    struct request *waiting, *waiting_last; /* logins that wait for a query thread */
+
+    struct peer *peers;
+    uint32_t peers_count, peers_cap, peers_free;
+
+    uint64_t items, bytes; /* given to shards, not answered */
+    bool exhausted;        /* a bound was reached; until well below it again */
+
+    struct mqtt_conn *dirty; /* have something to write */
+    struct watchers watchers;
+    struct readings *readings; /* scratch of the parser */
+    struct buf scratch;
+
+    bool stopping, ended;
+    int64_t stop_deadline_us;
+};
+
+/* edge.c */
+/* A reference to `object`; its packet_id is 0. Aborts without memory. */
+struct msg_ref edge_ref(struct edge *self, enum peer_kind kind, void *object);
+void edge_unref(struct edge *self, const struct msg_ref *ref);
+/* NULL: gone, or of another kind. */
+void *edge_peer(const struct edge *self, const struct msg_ref *ref, enum peer_kind kind);
+/* Adds an item for the shard of `key` (a device's id, or a tenant's); sent at the turn's end. */
+void edge_tell(struct edge *self, const struct uuid *key, enum msg_kind kind, const void *fixed,
+               size_t fixed_len, const struct span *texts, size_t texts_count);
+/* The same for every shard. */
+void edge_tell_all(struct edge *self, enum msg_kind kind, const void *fixed, size_t fixed_len);
+/* Counts an item of `size` bytes as given away until its MSG_ACK comes. */
+void edge_charge(struct edge *self, size_t size);
+/* Gives the request to a query thread. False, and still the caller's: too many are there already.
+ * A login waits for its turn instead. */
+bool edge_ask(struct edge *self, struct request *request);
+
+/* edge_listen.c */
+/* 0, or ERR_CONFIG: a port or certificate cannot be used; it has been logged. */
+int edge_listen(struct edge *self) MUST_CHECK;
+
+/* edge_mqtt.c */
+int edge_mqtt_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
+                       size_t len);
+size_t edge_mqtt_conn_size(void);
+void edge_mqtt_login(struct edge *self, struct request *answered);
+void edge_mqtt_ack(struct edge *self, const struct msg_ack *ack, const char *reason);
+void edge_mqtt_kick(struct edge *self, const struct msg_kick *kick);
+void edge_mqtt_resume(struct edge *self); /* there is credit again */
+void edge_mqtt_flush(struct edge *self);
+void edge_mqtt_second(struct edge *self);
+void edge_mqtt_goodbye(struct edge *self);
+
+/* edge_watch.c */
+void edge_watch_event(struct edge *self, const struct msg_event *event, const uint8_t *texts);
+void edge_watch_statuses(struct edge *self, struct request *answered);
+
+/* edge_http.c */
+int edge_http_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
+                       size_t len);
+size_t edge_http_size(void);
+void edge_http_answer(struct edge *self, struct request *answered);
+void edge_http_admitted(struct edge *self, const struct msg_admitted *admitted);
+
+/* edge_live.c */
+int edge_live_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
+                       size_t len);
+size_t edge_live_size(void);
+void edge_live_answer(struct edge *self, struct request *answered);
+/* An event for one of its watches. */
+void edge_live_event(struct edge *self, void *connection, const struct msg_event *event,
+                     const uint8_t *texts);
+void edge_live_goodbye(struct edge *self);

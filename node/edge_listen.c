@@ -1,0 +1,88 @@
+/* The libwebsockets context of an edge, in the edge's own libev loop, and what it listens on. */
+#include "node/edge_inside.h"
+#include "node/log.h"
+
+static void on_lws_log(int level, const char *line)
+{
+    size_t len = strcspn(line, "\n");
+    log_event(level & LLL_ERR ? LEVEL_ERROR : LEVEL_WARNING, "libwebsockets", "text", "%.*s",
+              (int)len, line);
+}
+
+static struct lws_context *make_context(struct edge *self)
+{
+    void *loops[] = {self->loop};
+    struct lws_context_creation_info info = {
+        .options = LWS_SERVER_OPTION_EXPLICIT_VHOSTS | LWS_SERVER_OPTION_LIBEV |
+                   LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT,
+        .foreign_loops = loops,
+        .pt_serv_buf_size = 65536,
+        .user = self,
+        .server_string = "gito",
+        .timeout_secs = 10, /* TLS handshakes, HTTP headers */
+    };
+    lws_set_log_level(LLL_ERR | LLL_WARN, on_lws_log);
+    return lws_create_context(&info);
+}
+
+static struct lws_vhost *listen_on(struct edge *self, const char *name, int64_t port,
+                                   const struct lws_protocols *protocols, uint64_t options,
+                                   bool tls)
+{
+    const struct config *config = self->config;
+    bool everywhere = strcmp(config->bind_address, "0.0.0.0") == 0;
+    struct lws_context_creation_info info = {
+        .vhost_name = name,
+        .port = (int)port,
+        .iface = everywhere ? NULL : config->bind_address,
+        .protocols = protocols,
+        .options = options | (config->edges > 1 ? LWS_SERVER_OPTION_ALLOW_LISTEN_SHARE : 0),
+        .keepalive_timeout = 60,
+        .timeout_secs = 10,
+    };
+    if (options & LWS_SERVER_OPTION_ADOPT_APPLY_LISTEN_ACCEPT_CONFIG) {
+        info.listen_accept_role = "raw-skt";
+        info.listen_accept_protocol = "mqtt";
+    }
+    if (tls) {
+        info.ssl_cert_filepath = config->tls_cert_file;
+        info.ssl_private_key_filepath = config->tls_key_file;
+    }
+    struct lws_vhost *vhost = lws_create_vhost(self->lws, &info);
+    if (vhost == NULL)
+        log_event(LEVEL_ERROR, "listen_failed", "reason", "could not listen on %s port %d (%s)",
+                  config->bind_address, (int)port, name);
+    else
+        log_event(LEVEL_INFO, "listening", "port", "%d (%s)", (int)port, name);
+    return vhost;
+}
+
+int edge_listen(struct edge *self)
+{
+    static struct lws_protocols mqtt[] = {{.name = "mqtt", .callback = edge_mqtt_callback}, {0}};
+    static struct lws_protocols http[] = {{.name = "http", .callback = edge_http_callback},
+                                          {.name = "live", .callback = edge_live_callback},
+                                          {.name = "mqtt", .callback = edge_mqtt_callback},
+                                          {0}};
+    const struct config *config = self->config;
+    const uint64_t raw = LWS_SERVER_OPTION_ADOPT_APPLY_LISTEN_ACCEPT_CONFIG;
+    mqtt[0].per_session_data_size = http[2].per_session_data_size = edge_mqtt_conn_size();
+    mqtt[0].rx_buffer_size = http[2].rx_buffer_size = 65536;
+    http[0].per_session_data_size = edge_http_size();
+    http[1].per_session_data_size = edge_live_size();
+    self->lws = make_context(self);
+    if (self->lws == NULL) {
+        log_event(LEVEL_ERROR, "context_failed", "reason",
+                  "could not start libwebsockets (is libwebsockets-evlib-ev installed?)");
+        return ERR_CONFIG;
+    }
+    if (config->mqtt_port != 0 &&
+        listen_on(self, "mqtt", config->mqtt_port, mqtt, raw, false) == NULL)
+        return ERR_CONFIG;
+    if (config->mqtts_port != 0 && config->tls_cert_file[0] != '\0' &&
+        listen_on(self, "mqtts", config->mqtts_port, mqtt, raw, true) == NULL)
+        return ERR_CONFIG;
+    if (listen_on(self, "http", config->http_port, http, 0, false) == NULL)
+        return ERR_CONFIG;
+    return 0;
+}

@@ -1,0 +1,35 @@
+#pragma once
+/*
+ * edge_mqtt - one MQTT connection as the edge keeps it, around its pure session (actors/session).
+ *
+ * Owner: the edge thread; the memory is libwebsockets' per-session data.
+ */
+#include "actors/session.h"
+#include "node/edge_inside.h"
+
+struct subscription; /* edge_watch.c */
+
+struct mqtt_conn {
+    struct edge *edge;
+    struct lws *wsi;
+    session_t *session;
+    struct msg_ref ref;
+    struct buf in;  /* bytes of a packet that is not whole, or not wanted yet */
+    struct buf out; /* LWS_PRE free bytes, then what is to be written */
+    struct subscription *subscriptions;
+    struct mqtt_conn *dirty_next;
+    uint32_t subscriptions_count;
+    bool websocket, dirty, stopped, closing, present, claimed;
+};
+
+/* Before and after calling its session: the environment, and the note that there may be output. */
+struct session_env edge_mqtt_env(struct mqtt_conn *conn);
+void edge_mqtt_dirty(struct mqtt_conn *conn);
+
+/* edge_route.c: a PUBLISH (or will) that its sender may send. */
+void edge_route_publish(struct mqtt_conn *conn, const struct session_message *message);
+
+/* edge_watch.c */
+int edge_watch_subscribe(struct mqtt_conn *conn, const struct session_subscription *wanted);
+int edge_watch_unsubscribe(struct mqtt_conn *conn, struct mqtt_span filter);
+void edge_watch_forget(struct mqtt_conn *conn);

@@ -1,0 +1,147 @@
+/* What an MQTT client publishes goes to the actor of its device: telemetry as readings, anything
+ * else as a message for whoever subscribes to it. */
+#include "node/clock.h"
+#include "node/edge_mqtt.h"
+#include "proto/topic.h"
+#include <xxhash.h>
+
+#define DAY_US 86400000000LL
+
+struct route {
+    struct mqtt_conn *conn;
+    const struct session_message *message;
+    struct uuid tenant, device;
+    struct msg_ref ref;
+    uint8_t flags;
+};
+
+static uint8_t flags_of(const struct session_message *message)
+{
+    return (uint8_t)(message->qos | (message->dup ? MSG_DUP : 0) |
+                     (message->retain ? MSG_RETAIN : 0));
+}
+
+static void reject(const struct route *route, const char *reason, uint8_t code)
+{
+    const struct session_message *message = route->message;
+    size_t topic_len = message->topic.len < 512 ? message->topic.len : 512;
+    struct msg_reject item = {
+        .tenant = route->tenant,
+        .device = route->device,
+        .ref = route->ref,
+        .flags = route->flags | MSG_LAST,
+        .code = code,
+        .topic_len = (uint16_t)topic_len,
+        .reason_len = (uint16_t)strlen(reason),
+        .payload_len = (uint32_t)(message->payload.len < 1024 ? message->payload.len : 1024),
+    };
+    struct span texts[] = {{message->topic.data, topic_len},
+                           {reason, item.reason_len},
+                           {message->payload.data, item.payload_len}};
+    edge_charge(route->conn->edge,
+                frame_item_size(MSG_REJECT, topic_len + item.reason_len + item.payload_len));
+    edge_tell(route->conn->edge, &route->device, MSG_REJECT, &item, sizeof item, texts, 3);
+}
+
+/* Partitions exist for this window; the actor's clock and ours are the same machine's. */
+static const char *window_error(const struct readings *readings, int64_t now_us)
+{
+    for (size_t i = 0; i < readings->count; i++) {
+        int64_t at = readings->item[i].timestamp_us;
+        if (at == 0)
+            continue;
+        if (at < now_us - LIMIT_READING_PAST_DAYS * DAY_US)
+            return "timestamp is older than 31 days";
+        if (at > now_us + LIMIT_READING_FUTURE_DAYS * DAY_US)
+            return "timestamp is more than a day in the future";
+    }
+    return NULL;
+}
+
+/* The same for a redelivery of the same PUBLISH: client, packet id and payload. */
+static uint64_t message_key(const struct route *route)
+{
+    const char *client = session_client_id(route->conn->session);
+    uint64_t seed = XXH64(client, strlen(client), route->message->packet_id);
+    return XXH64(route->message->payload.data, route->message->payload.len, seed);
+}
+
+static void send_reading(const struct route *route, const struct reading *reading, uint64_t key,
+                         int64_t now_us, bool last)
+{
+    struct msg_reading item = {
+        .tenant = route->tenant,
+        .device = route->device,
+        .ref = route->ref,
+        .flags = (uint8_t)(route->flags | (last ? MSG_LAST : 0)),
+        .present = (uint8_t)reading->present,
+        .message_key = (uint32_t)(key >> 32),
+        .arrival_us = now_us,
+        .timestamp_us = reading->timestamp_us != 0 ? reading->timestamp_us : now_us,
+        .payload_len = reading->payload_len,
+        .extra_len = reading->extra_len,
+    };
+    memcpy(item.value, reading->value, sizeof item.value);
+    struct span texts[] = {{reading->payload, reading->payload_len},
+                           {reading->extra, reading->extra_len}};
+    edge_charge(route->conn->edge,
+                frame_item_size(MSG_READING, (size_t)item.payload_len + item.extra_len));
+    edge_tell(route->conn->edge, &route->device, MSG_READING, &item, sizeof item, texts, 2);
+}
+
+static void route_telemetry(const struct route *route)
+{
+    struct readings *readings = route->conn->edge->readings;
+    int64_t now_us = clock_real_us();
+    if (readings_parse(readings, (const char *)route->message->payload.data,
+                       route->message->payload.len) != 0) {
+        reject(route, readings->reason, 0x99); /* payload format invalid */
+        return;
+    }
+    const char *reason = window_error(readings, now_us);
+    if (reason != NULL) {
+        reject(route, reason, 0x99);
+        return;
+    }
+    uint64_t key = message_key(route);
+    for (size_t i = 0; i < readings->count; i++)
+        send_reading(route, &readings->item[i], key + i * 0x9E3779B97F4A7C15ULL, now_us,
+                     i + 1 == readings->count);
+}
+
+static void route_message(const struct route *route, const struct uuid *key)
+{
+    const struct session_message *message = route->message;
+    struct msg_message item = {.tenant = route->tenant,
+                               .device = route->device,
+                               .ref = route->ref,
+                               .flags = route->flags,
+                               .topic_len = (uint16_t)message->topic.len,
+                               .payload_len = (uint32_t)message->payload.len};
+    struct span texts[] = {{message->topic.data, message->topic.len},
+                           {message->payload.data, message->payload.len}};
+    edge_charge(route->conn->edge,
+                frame_item_size(MSG_MESSAGE, message->topic.len + message->payload.len));
+    edge_tell(route->conn->edge, key, MSG_MESSAGE, &item, sizeof item, texts, 2);
+}
+
+void edge_route_publish(struct mqtt_conn *conn, const struct session_message *message)
+{
+    struct route route = {.conn = conn,
+                          .message = message,
+                          .tenant = session_principal(conn->session)->tenant,
+                          .ref = conn->ref,
+                          .flags = flags_of(message)};
+    const char *rest;
+    size_t rest_len;
+    struct uuid named;
+    route.ref.packet_id = message->packet_id;
+    /* That the topic lies below the sender's own tenant, the session has seen to. */
+    if (topic_parse_device((const char *)message->topic.data, message->topic.len, &named,
+                           &route.device, &rest, &rest_len) != 0)
+        route_message(&route, &route.tenant);
+    else if (rest_len == 9 && memcmp(rest, "telemetry", 9) == 0)
+        route_telemetry(&route);
+    else
+        route_message(&route, &route.device);
+}
