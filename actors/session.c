@@ -1,5 +1,6 @@
 #include "actors/session_state.h"
 #include "proto/check.h"
+#include <malloc.h>
 #include <stdlib.h>
 
 #define TYPES (MQTT_AUTH + 1)
@@ -239,7 +240,7 @@ void session_tick(session_t *self, const struct session_env *env)
     if (env->now_us < session_deadline_us(self))
         return;
     if (self->state == SESSION_OPEN)
-        session_finish(self, env, MQTT_KEEP_ALIVE_TIMEOUT); /* MQTT-3.1.4-1 and 4.2: no word */
+        session_finish(self, env, MQTT_KEEP_ALIVE_TIMEOUT); /* 3.1.4: no CONNECT in time */
     else
         session_end(self, env, MQTT_KEEP_ALIVE_TIMEOUT, NULL, NULL);
 }
@@ -263,4 +264,23 @@ const char *session_client_id(const session_t *self)
 const struct principal *session_principal(const session_t *self)
 {
     return &self->principal;
+}
+
+static size_t block(const void *p)
+{
+    return malloc_usable_size((void *)(uintptr_t)p);
+}
+
+size_t session_memory(const session_t *self)
+{
+    size_t total = block(self) + block(self->client_id) + block(self->will) + block(self->aliases) +
+                   block(self->outbound) + block(self->inbound.ring) +
+                   block(self->inbound.unreleased) + block(self->principal.filters);
+    if (self->will != NULL)
+        total += self->will->cap;
+    if (self->outbound != NULL)
+        total += self->outbound->queue.cap;
+    for (size_t i = 0; self->aliases != NULL && i < SESSION_ALIAS_MAXIMUM; i++)
+        total += block(self->aliases[i].topic);
+    return total;
 }

@@ -1,6 +1,5 @@
 /* PUBLISH to the client: packet ids, the window, the queue behind it, the client's answers. */
 #include "actors/session_state.h"
-#include <malloc.h>
 #include <stdlib.h>
 
 struct queued {
@@ -217,23 +216,4 @@ void session_on_pubcomp(session_t *self, const struct session_env *env,
 size_t session_sending(const session_t *self)
 {
     return self->outbound ? self->outbound->flight_count + self->outbound->queued : 0;
-}
-
-static size_t block(const void *p)
-{
-    return malloc_usable_size((void *)(uintptr_t)p);
-}
-
-size_t session_memory(const session_t *self)
-{
-    size_t total = block(self) + block(self->client_id) + block(self->will) + block(self->aliases) +
-                   block(self->outbound) + block(self->inbound.ring) +
-                   block(self->inbound.unreleased) + block(self->principal.filters);
-    if (self->will != NULL)
-        total += self->will->cap;
-    if (self->outbound != NULL)
-        total += self->outbound->queue.cap;
-    for (size_t i = 0; self->aliases != NULL && i < SESSION_ALIAS_MAXIMUM; i++)
-        total += block(self->aliases[i].topic);
-    return total;
 }
