@@ -22,11 +22,16 @@ static bool session_setup(PGconn *conn, const char *role)
     return done;
 }
 
+/* Standard error is for the log's lines alone. */
+static void drop_notice(void *context, const PGresult *notice)
+{
+    (void)context, (void)notice;
+}
+
 PGconn *db_connect(const char *url, const char *application_name, const char *role,
                    char *ret_reason, size_t reason_size)
 {
-    /* The first `dbname` is expanded as a connection string; what follows overrides it, except
-     * that fallback_… gives way. */
+    /* `dbname` is expanded as a connection string; what follows overrides it. */
     const char *const keywords[] = {"dbname",
                                     "application_name",
                                     "client_encoding",
@@ -40,6 +45,7 @@ PGconn *db_connect(const char *url, const char *application_name, const char *ro
     const char *const values[] = {url, application_name, "UTF8", "5", "1", "5", "2",
                                   "3", "10000",          NULL};
     PGconn *conn = PQconnectdbParams(keywords, values, 1);
+    PQsetNoticeReceiver(conn, drop_notice, NULL);
     if (PQstatus(conn) == CONNECTION_OK && session_setup(conn, role))
         return conn;
     first_line(conn != NULL ? PQerrorMessage(conn) : err_text(ERR_MEMORY), ret_reason, reason_size);
