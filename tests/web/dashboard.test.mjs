@@ -147,6 +147,18 @@ test('a rule is added, switched off, edited and deleted', async () => {
   await page.locator('.rule-name', { hasText: 'Pressure > 1300 hPa' }).waitFor({ ...WAIT, state: 'detached' });
 });
 
+test('a rule made here fires, and its alert is seen at once', async () => {
+  await page.getByRole('button', { name: 'Add rule' }).click();
+  await page.getByLabel('Metric').fill('temperature');
+  await page.getByLabel('Threshold').fill('-987');
+  await page.getByRole('button', { name: 'Save rule' }).click();
+  await page.waitForFunction(() => /now|^\d+ s ago/.test(document.querySelector('.alert-ago')?.innerText ?? ''), null, { timeout: 60_000 });
+  await shot('fired');
+  await page.getByRole('button', { name: 'Delete Temperature > -987 °C' }).click();
+  await page.getByRole('button', { name: 'Delete rule' }).click();
+  await page.locator('.rule-name', { hasText: '-987' }).waitFor({ ...WAIT, state: 'detached' });
+});
+
 test('an alert arrives by itself', { skip: Boolean(BASE_URL) && 'only with the mock' }, async () => {
   mock.fire(DEMO_DEVICE, 31.7);
   await page.locator('.alert-message', { hasText: '31.7' }).waitFor(WAIT);

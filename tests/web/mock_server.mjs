@@ -174,6 +174,12 @@ async function answer(state, request, response, life) {
   response.end(JSON.stringify(fault ?? { success: true, ...rest }));
 }
 
+/* Of the operators only > is played: the rest is the platform's business, not the dashboard's. */
+function fires(rule, frame, at) {
+  const rested = at - (Date.parse(rule.last_fired_at ?? '') || 0) > rule.cooldown_minutes * 60_000;
+  return rule.active && rested && rule.device_id === frame.device_id && rule.operator === '>' && frame.payload[rule.metric] > rule.threshold;
+}
+
 /* One viewer: all of the tenant, or the devices it subscribed to. */
 function serveSocket(state, socket, url) {
   if (!state.access.has(url.searchParams.get('token'))) return socket.close(1008, 'token');
@@ -199,9 +205,16 @@ export async function startMock({ port = 0, state = makeState(), everyMs = 1000,
       else if (socket.devices?.has(deviceId)) socket.send(JSON.stringify({ type, data }));
     }
   };
-  const publish = (device, at = Date.now()) => cast('telemetry', device.id, reading(device, at));
-  const fire = (deviceId = DEMO_DEVICE, value = 26.4) => {
-    const event = addEvent(state, state.devices.find((device) => device.id === deviceId), state.rules[0].id, value, Date.now());
+  const publish = (device, at = Date.now()) => {
+    const frame = reading(device, at);
+    cast('telemetry', device.id, frame);
+    for (const rule of state.rules.filter((each) => fires(each, frame, at))) {
+      rule.last_fired_at = frame.timestamp;
+      fire(device.id, frame.payload[rule.metric], rule.id);
+    }
+  };
+  const fire = (deviceId = DEMO_DEVICE, value = 26.4, ruleId = state.rules[0].id) => {
+    const event = addEvent(state, state.devices.find((device) => device.id === deviceId), ruleId, value, Date.now());
     cast('alert', deviceId, { alert_rule_id: event.alert_rule_id, device_id: deviceId, metric: 'temperature', value, message: event.message, timestamp: event.fired_at });
   };
   const setStatus = (deviceId, status) => {

@@ -40,6 +40,11 @@ export function DevicesPage() {
   }, [settled]);
 
   const changes = useThrottled(useStatusFrames(), REREAD_MS);
+  /* The address was changed by other means than typing. */
+  useEffect(() => {
+    if (settled !== (query.get('search') ?? '')) setSearch(query.get('search') ?? '');
+  }, [query.get('search')]);
+
   const epoch = useLive({ kind: 'tenant', tenant: tenantId });
   const asked = { page, per_page: PER_PAGE, search: query.get('search') ?? '', status };
   const version = `${epoch} ${changes} ${edits}`;

@@ -21,13 +21,13 @@ export interface SeriesLook {
 const HEIGHT = 300;
 const HEIGHT_NARROW = 240;
 
-/* Tick increments in seconds and their labels: 24 hours, day before month. */
+/* Tick increments in seconds and their labels: 24 hours. */
 const TIME_LABELS: (string | number | null)[][] = [
   [86400 * 365, '{YYYY}', null, null, null, null, null, null, 1],
   [86400 * 28, '{MMM}', '\n{YYYY}', null, null, null, null, null, 1],
-  [86400, '{D} {MMM}', '\n{YYYY}', null, null, null, null, null, 1],
-  [60, '{HH}:{mm}', '\n{D} {MMM}', null, '\n{D} {MMM}', null, null, null, 1],
-  [1, '{HH}:{mm}:{ss}', '\n{D} {MMM}', null, '\n{D} {MMM}', null, null, null, 1],
+  [86400, '{MMM} {D}', '\n{YYYY}', null, null, null, null, null, 1],
+  [60, '{HH}:{mm}', '\n{MMM} {D}', null, '\n{MMM} {D}', null, null, null, 1],
+  [1, '{HH}:{mm}:{ss}', '\n{MMM} {D}', null, '\n{MMM} {D}', null, null, null, 1],
 ];
 
 function scaleOf(metric: string): string {

@@ -24,7 +24,13 @@ interface Props { id: string; tenant: string; epoch: number }
 
 export function Readings({ id, tenant, epoch }: Props) {
   const device = useLiveDevice(id);
-  const names = sortMetrics(Object.keys(device?.metrics ?? {}));
+  /* A device that is silent for long has no latest value, but a past. */
+  const [past, setPast] = useState<readonly string[]>([]);
+  const found = (readings: readonly Reading[]) => {
+    const all = new Set(readings.flatMap((reading) => Object.keys(reading.values)));
+    setPast((old) => ([...all].every((name) => old.includes(name)) ? old : [...new Set([...old, ...all])]));
+  };
+  const names = sortMetrics(new Set([...Object.keys(device?.metrics ?? {}), ...past]));
   const [chosen, setChosen] = useState<readonly string[] | null>(null);
   const [range, setRange] = useState<Range>('live');
   const [aggregation, setAggregation] = useState<Aggregation>('avg');
@@ -38,7 +44,7 @@ export function Readings({ id, tenant, epoch }: Props) {
         {names.length === 0 && <Empty title="No values yet.">They appear here as soon as the device publishes.</Empty>}
         <div className="cards">
           {names.map((name) => (
-            <Card key={name} name={name} metric={device!.metrics[name]!} colour={colourOf(names, name)} on={shown.includes(name)} toggle={() => toggle(name)} />
+            <Card key={name} name={name} metric={device?.metrics[name]} colour={colourOf(names, name)} on={shown.includes(name)} toggle={() => toggle(name)} />
           ))}
         </div>
       </section>
@@ -55,8 +61,8 @@ export function Readings({ id, tenant, epoch }: Props) {
           </div>
         </div>
         <div className="panel chart-panel">
-          {range === 'live' ? <LiveChart id={id} tenant={tenant} epoch={epoch} looks={looks} />
-            : <PastChart key={range} id={id} tenant={tenant} epoch={epoch} looks={looks} hours={Number(range)} aggregation={aggregation} />}
+          {range === 'live' ? <LiveChart id={id} tenant={tenant} epoch={epoch} looks={looks} found={found} />
+            : <PastChart key={range} id={id} tenant={tenant} epoch={epoch} looks={looks} found={found} hours={Number(range)} aggregation={aggregation} />}
         </div>
       </section>
     </>
@@ -67,17 +73,17 @@ function colourOf(names: readonly string[], name: string): string {
   return `--series-${(names.indexOf(name) % COLOURS) + 1}`;
 }
 
-function Card({ name, metric, colour, on, toggle }: { name: string; metric: Metric; colour: string; on: boolean; toggle: () => void }) {
+function Card({ name, metric, colour, on, toggle }: { name: string; metric: Metric | undefined; colour: string; on: boolean; toggle: () => void }) {
   return (
     <button type="button" className="card" aria-pressed={on} onClick={toggle} title={on ? 'Hide in the chart' : 'Show in the chart'} data-metric={name}>
       <span className="card-name"><span className="swatch" style={{ background: on ? `var(${colour})` : undefined }} aria-hidden="true" />{labelOf(name)}</span>
-      <span className="card-value">{formatNumber(metric.value)}{metric.value !== null && <span className="card-unit">{unitOf(name)}</span>}</span>
-      <span className="card-age muted"><Ago at={metric.at} /></span>
+      <span className="card-value">{formatNumber(metric?.value)}{metric?.value != null && <span className="card-unit">{unitOf(name)}</span>}</span>
+      <span className="card-age muted"><Ago at={metric?.at ?? null} /></span>
     </button>
   );
 }
 
-interface ChartProps extends Props { looks: { metric: string; colour: string }[] }
+interface ChartProps extends Props { looks: { metric: string; colour: string }[]; found: (readings: readonly Reading[]) => void }
 
 function Frame({ looks, source, label }: { looks: ChartProps['looks']; source: ChartSource; label: string }) {
   if (looks.length === 0) return <Empty title="No metric is chosen.">Choose one or more of the values above.</Empty>;
@@ -85,13 +91,14 @@ function Frame({ looks, source, label }: { looks: ChartProps['looks']; source: C
 }
 
 /* The ring outlives reconnects: what was missed is read again and put in its place. */
-function LiveChart({ id, tenant, epoch, looks }: ChartProps) {
+function LiveChart({ id, tenant, epoch, looks, found }: ChartProps) {
   const [live] = useState(() => liveSource());
   const past = useLoad(id, epoch, async (signal) => {
     const query = { start_time: new Date(Date.now() - BACKFILL_MS).toISOString(), end_time: new Date().toISOString(), per_page: LIMIT_POINTS };
     const readings = await api.telemetry(tenant, id, query, signal);
-    if (!signal.aborted) live.add(readings);
-    return readings.length;
+    if (signal.aborted) return;
+    live.add(readings);
+    found(readings);
   });
   useEffect(() => store.tap((reading) => { if (reading.deviceId === id) live.add([reading]); }), [id, live]);
   return (
@@ -120,11 +127,13 @@ function liveSource() {
   return { source, add };
 }
 
-function PastChart({ id, tenant, epoch, looks, hours, aggregation }: ChartProps & { hours: number; aggregation: Aggregation }) {
+function PastChart({ id, tenant, epoch, looks, found, hours, aggregation }: ChartProps & { hours: number; aggregation: Aggregation }) {
   const past = useLoad(`${id} ${hours} ${aggregation}`, epoch, async (signal) => {
     const to = Date.now();
     const from = to - hours * HOUR_MS;
-    return { from, to, readings: await api.aggregated(tenant, id, from, to, aggregation, signal) };
+    const readings = await api.aggregated(tenant, id, from, to, aggregation, signal);
+    if (!signal.aborted) found(readings);
+    return { from, to, readings };
   });
   const source = useMemo(() => past.data && pastSource(past.data.readings, past.data.from, past.data.to), [past.data]);
   if (past.error) return <Problem text={past.error} retry={past.reload} />;
