@@ -379,6 +379,13 @@ static void close_all(struct edge *self)
     ev_loop_destroy(self->loop);
 }
 
+static _Atomic unsigned failures;
+
+unsigned edge_failures(void)
+{
+    return failures;
+}
+
 void edge_actor(zsock_t *pipe, void *args)
 {
     struct edge_args *given = args;
@@ -387,7 +394,8 @@ void edge_actor(zsock_t *pipe, void *args)
     free(given);
     start_watchers(&self);
     int rc = edge_listen(&self);
-    zsock_signal(pipe, rc == 0 ? 0 : 1);
+    failures += rc != 0;
+    zsock_signal(pipe, 0);
     if (rc == 0)
         ev_run(self.loop, 0);
     else

@@ -25,4 +25,7 @@ struct edge_args {
  * most), tells its clients that it goes away and closes. */
 void edge_actor(zsock_t *pipe, void *args);
 
+/* How many edges could not listen (it has been logged): after zactor_new(), 0 is to be seen. */
+unsigned edge_failures(void);
+
 #define EDGE_LAST_WORDS_MS 3000

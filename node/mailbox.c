@@ -3,9 +3,14 @@
 
 zsock_t *mailbox_open(const char *name, unsigned index)
 {
+    return mailbox_open_bounded(name, index, 0);
+}
+
+zsock_t *mailbox_open_bounded(const char *name, unsigned index, int frames)
+{
     zsock_t *sock = zsock_new(ZMQ_PULL);
     CHECK(sock != NULL);
-    zsock_set_rcvhwm(sock, 0);
+    zsock_set_rcvhwm(sock, frames);
     CHECK(zsock_bind(sock, "inproc://%s-%u", name, index) == 0);
     return sock;
 }

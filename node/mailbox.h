@@ -11,6 +11,8 @@
 
 /* The thread's own inbox, bound to inproc://name-index. Aborts when the name is taken. */
 zsock_t *mailbox_open(const char *name, unsigned index);
+/* One that takes at most `frames` from each sender that has a bound too. */
+zsock_t *mailbox_open_bounded(const char *name, unsigned index, int frames);
 /* A way to post to it; `frames` > 0 bounds what may wait in it. */
 zsock_t *mailbox_connect(const char *name, unsigned index, int frames);
 /* Copies `len` bytes as one message. False: the bound is reached (never for frames == 0). */

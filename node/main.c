@@ -1,0 +1,334 @@
+/*
+ * gito-node - one node of the cluster: configuration, signals, threads in their order.
+ */
+#include "actors/shard.h"
+#include "node/bench_writer.h"
+#include "node/config.h"
+#include "node/control.h"
+#include "node/edge.h"
+#include "node/log.h"
+#include "node/notifier.h"
+#include "node/query.h"
+#include "node/redis.h"
+#include "node/shard_thread.h"
+#include "node/writer.h"
+#include "proto/check.h"
+#include "sql/migrate.h"
+#include "sql/provision.h"
+#include "sql/seed.h"
+#include <czmq.h>
+#include <getopt.h>
+#include <sys/resource.h>
+
+enum exit_status { EXIT_RUN_FAILED = 1, EXIT_BAD_CONFIG = 2 };
+
+static volatile sig_atomic_t stop;
+
+static void on_signal(int number)
+{
+    stop = number;
+}
+
+struct node {
+    const struct config *config;
+    int64_t incarnation;
+    zactor_t *edges[LIMIT_EDGES], *shards[LIMIT_SHARDS], *writers[LIMIT_WRITERS];
+    zactor_t *queries[LIMIT_QUERIES], *redis, *notifier, *control;
+};
+
+static void *args_of(const void *args, size_t size)
+{
+    void *copy = malloc(size);
+    CHECK(copy != NULL);
+    return memcpy(copy, args, size);
+}
+
+static zactor_t *start(zactor_fn *actor, const void *args, size_t size)
+{
+    zactor_t *self = zactor_new(actor, args_of(args, size));
+    CHECK(self != NULL);
+    return self;
+}
+
+#define START(actor, type, ...) start(actor, &(struct type){__VA_ARGS__}, sizeof(struct type))
+
+static void start_threads(struct node *self)
+{
+    const struct config *config = self->config;
+    for (unsigned i = 0; i < config->shards; i++)
+        self->shards[i] = START(shard_actor, shard_args, config, i);
+    for (unsigned i = 0; i < config->writers; i++)
+        self->writers[i] = START(writer_actor, writer_args, config, i, self->incarnation);
+    for (unsigned i = 0; i < config->queries; i++) {
+        struct query_args args = {config, i};
+        self->queries[i] = zactor_new(query_actor, &args);
+        CHECK(self->queries[i] != NULL);
+    }
+    if (config->redis_url[0] != '\0')
+        self->redis = zactor_new(redis_actor, (void *)config);
+    self->notifier = START(notifier_actor, notifier_args, config, self->incarnation);
+    for (unsigned i = 0; i < config->edges; i++)
+        self->edges[i] = START(edge_actor, edge_args, config, i);
+    self->control = START(control_actor, control_args, config, self->incarnation);
+}
+
+static void end_threads(struct node *self)
+{
+    for (unsigned i = 0; i < LIMIT_EDGES; i++)
+        zactor_destroy(&self->edges[i]);
+    for (unsigned i = 0; i < LIMIT_SHARDS; i++)
+        zactor_destroy(&self->shards[i]);
+    for (unsigned i = 0; i < LIMIT_WRITERS; i++)
+        zactor_destroy(&self->writers[i]);
+    for (unsigned i = 0; i < LIMIT_QUERIES; i++)
+        zactor_destroy(&self->queries[i]);
+    zactor_destroy(&self->redis);
+    zactor_destroy(&self->notifier);
+    zactor_destroy(&self->control);
+}
+
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    log_event(LEVEL_INFO, "descriptors", "text", "%lu open files allowed",
+              (unsigned long)limit.rlim_cur);
+}
+
+static int wait_for_signal(void)
+{
+    sigset_t mask;
+    sigemptyset(&mask);
+    sigaddset(&mask, SIGINT);
+    sigaddset(&mask, SIGTERM);
+    int number = 0;
+    while (stop == 0 && sigwait(&mask, &number) != 0)
+        ;
+    return stop != 0 ? stop : number;
+}
+
+/* Signals reach main alone: while it registers as a flag, later by sigwait. */
+static void take_signals(void)
+{
+    struct sigaction action = {.sa_handler = on_signal};
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+static void block_signals(void)
+{
+    sigset_t mask;
+    sigemptyset(&mask);
+    sigaddset(&mask, SIGINT);
+    sigaddset(&mask, SIGTERM);
+    sigprocmask(SIG_BLOCK, &mask, NULL);
+}
+
+static int run(const struct config *config)
+{
+    struct node node = {.config = config};
+    char reason[512];
+    if (config->database_url[0] == '\0' || config->jwt_secret_key[0] == '\0') {
+        fprintf(stderr, "%s: must be set\n",
+                config->database_url[0] == '\0' ? "DATABASE_URL" : "JWT_SECRET_KEY");
+        return EXIT_BAD_CONFIG;
+    }
+    take_signals();
+    raise_descriptor_limit();
+    zsys_init();
+    zsys_handler_set(NULL);
+    zsys_set_max_sockets(0);
+    int rc = control_register(config, &stop, &node.incarnation, reason, sizeof reason);
+    if (rc != 0) {
+        if (stop == 0)
+            log_event(LEVEL_ERROR, "register_failed", "reason", "%s", reason);
+        zsys_shutdown();
+        return stop != 0 ? 0 : EXIT_RUN_FAILED;
+    }
+    block_signals();
+    start_threads(&node);
+    bool failed = edge_failures() > 0;
+    if (!failed) {
+        log_event(LEVEL_INFO, "ready", "text", "incarnation %ld", (long)node.incarnation);
+        log_event(LEVEL_INFO, "stopping", "text", "signal %d", wait_for_signal());
+    }
+    end_threads(&node);
+    zsys_shutdown();
+    return failed ? EXIT_RUN_FAILED : 0;
+}
+
+/* ---- one-off commands ---- */
+
+static const char usage[] =
+    "usage: gito-node [COMMAND]\n\n"
+    "Without a command it runs a node until SIGTERM. Commands, by DATABASE_ADMIN_URL:\n"
+    "  --migrate        bring the schema up to date\n"
+    "  --seed-demo      demo tenant, users, device, service account\n"
+    "  --provision --tenant T --devices N --secret-template S\n"
+    "  --provision --tenant T --service-account NAME --password PW\n"
+    "Measurements:\n"
+    "  --bench-writer SECONDS   the writer's own statement, fed from memory\n"
+    "  --bench-actors N         memory of N idle device actors\n"
+    "  --help, --version\n\n";
+
+struct command {
+    char what;
+    const char *tenant, *template, *account, *password;
+    int64_t devices, number;
+};
+
+static int provision(const struct config *config, const struct command *c, char *reason,
+                     size_t size)
+{
+    if (c->tenant != NULL && c->account != NULL && c->password != NULL)
+        return provision_account(config->database_admin_url, c->tenant, c->account, c->password,
+                                 reason, size);
+    if (c->tenant != NULL && c->template != NULL && c->devices > 0)
+        return provision_devices(config->database_admin_url, c->tenant, c->devices, c->template,
+                                 reason, size);
+    fputs(usage, stderr);
+    exit(EXIT_BAD_CONFIG);
+}
+
+/* N actors, activated and idle, in one shard; prints what they cost. */
+static int bench_actors(int64_t count)
+{
+    struct shard_config config = {.edges = 1, .requests_per_minute = 1000, .seed = 1};
+    struct frame frame;
+    config.times = (struct device_times){1, 1, 1, 1, INT64_MAX};
+    shard_t *shard = shard_new(&config);
+    CHECK(shard != NULL);
+    frame_init(&frame, 1 << 24);
+    for (int64_t i = 0; i < count;) {
+        for (int n = 0; n < 1000 && i < count; n++, i++) {
+            struct msg_device wake = {0};
+            memcpy(wake.device.bytes, &i, sizeof i);
+            CHECK(frame_add(&frame, MSG_WAKE, &wake, sizeof wake, NULL, 0) == 0);
+        }
+        struct span bytes = frame_finish(&frame);
+        CHECK(shard_receive(shard, bytes.data, bytes.len, 1) == 0);
+        frame_clear(&frame);
+        struct batch *batch = shard_next_batch(shard);
+        for (uint32_t k = 0; k < batch->loads_count; k++)
+            batch->loads[k].found = true;
+        shard_done(shard, batch, 1);
+    }
+    printf("{\"actors\":%lu,\"bytes\":%zu,\"bytes_per_actor\":%.1f}\n",
+           (unsigned long)shard_count(shard)->actors, shard_memory(shard),
+           (double)shard_memory(shard) / (double)count);
+    frame_free(&frame);
+    shard_destroy(&shard);
+    return 0;
+}
+
+static int run_command(const struct config *config, const struct command *c)
+{
+    char reason[512] = "";
+    int rc = 0;
+    switch (c->what) {
+    case 'm':
+        rc = migrate_run(config->database_admin_url, config->database_url, reason, sizeof reason);
+        break;
+    case 's':
+        rc = seed_demo(config->database_admin_url, reason, sizeof reason);
+        break;
+    case 'p':
+        rc = provision(config, c, reason, sizeof reason);
+        break;
+    case 'w':
+        rc = bench_writer_run(config, (int)c->number);
+        break;
+    case 'a':
+        rc = bench_actors(c->number);
+        break;
+    default:
+        return run(config);
+    }
+    if (rc != 0 && reason[0] != '\0')
+        fprintf(stderr, "gito-node: %s\n", reason);
+    return rc != 0 ? EXIT_RUN_FAILED : 0;
+}
+
+static void parse(int argc, char **argv, struct command *c)
+{
+    static const struct option options[] = {{"help", 0, 0, 'h'},
+                                            {"version", 0, 0, 'v'},
+                                            {"migrate", 0, 0, 'm'},
+                                            {"seed-demo", 0, 0, 's'},
+                                            {"provision", 0, 0, 'p'},
+                                            {"bench-writer", 1, 0, 'w'},
+                                            {"bench-actors", 1, 0, 'a'},
+                                            {"tenant", 1, 0, 'T'},
+                                            {"devices", 1, 0, 'D'},
+                                            {"secret-template", 1, 0, 'S'},
+                                            {"service-account", 1, 0, 'A'},
+                                            {"password", 1, 0, 'P'},
+                                            {0}};
+    for (int o; (o = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
+        switch (o) {
+        case 'h':
+            fputs(usage, stdout);
+            config_help();
+            exit(0);
+        case 'v':
+            puts("gito-node " GITO_VERSION);
+            exit(0);
+        case 'm':
+        case 's':
+        case 'p':
+            c->what = (char)o;
+            break;
+        case 'w':
+        case 'a':
+            c->what = (char)o;
+            c->number = atoll(optarg);
+            break;
+        case 'T':
+            c->tenant = optarg;
+            break;
+        case 'D':
+            c->devices = atoll(optarg);
+            break;
+        case 'S':
+            c->template = optarg;
+            break;
+        case 'A':
+            c->account = optarg;
+            break;
+        case 'P':
+            c->password = optarg;
+            break;
+        default:
+            fputs(usage, stderr);
+            exit(EXIT_BAD_CONFIG);
+        }
+    }
+    if (optind < argc) {
+        fputs(usage, stderr);
+        exit(EXIT_BAD_CONFIG);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    struct config config;
+    struct command command = {0};
+    char reason[512];
+    parse(argc, argv, &command);
+    if (config_read(&config, reason, sizeof reason) != 0) {
+        fprintf(stderr, "%s\n", reason);
+        return EXIT_BAD_CONFIG;
+    }
+    if (log_init(config.log_level, config.node_id) != 0) {
+        fprintf(stderr, "LOG_LEVEL: \"%s\" is none of debug, info, warning, error\n",
+                config.log_level);
+        return EXIT_BAD_CONFIG;
+    }
+    int status = run_command(&config, &command);
+    config_free(&config);
+    return status;
+}
