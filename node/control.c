@@ -110,6 +110,13 @@ static bool went_on(struct control *self, const char *what, int rc)
     return false;
 }
 
+/* libpq would print the server's last words; disconnect() says them in a line of the log. */
+static void ignore_notice(void *arg, const PGresult *notice)
+{
+    (void)arg;
+    (void)notice;
+}
+
 /* And the one that makes it: LISTEN first, then all is read. */
 static void connect_again(struct control *self)
 {
@@ -119,6 +126,7 @@ static void connect_again(struct control *self)
         disconnect(self, self->db.reason);
         return;
     }
+    PQsetNoticeReceiver(self->db.conn, ignore_notice, NULL);
     int rc = ask_do(&self->db, "SET lock_timeout = '1s'", 0, NULL);
     if (rc == 0)
         rc = ask_do(&self->db, "LISTEN gito_view", 0, NULL);

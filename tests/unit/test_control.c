@@ -1,0 +1,181 @@
+/* The control thread on a PostgreSQL of our own: it wakes, tells, outlives an outage, leaves. */
+#include "node/config.h"
+#include "node/control.h"
+#include "node/mailbox.h"
+#include "proto/frame.h"
+#include "sql/ask.h"
+#include "sql/db.h"
+#include "sql/membership.h"
+#include "sql/provision.h"
+#include "tests/unit/private_pg.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#define TENANT "00000000-0000-0000-0000-0000000000aa"
+#define DEVICE "00000000-0000-4000-8000-000000000000"
+#define DEADLINE_MS 20000
+
+static struct private_pg pg;
+static struct config config;
+static const volatile sig_atomic_t go_on;
+static int64_t incarnation;
+
+static struct ask connect_as(const char *url, const char *role)
+{
+    char reason[300];
+    struct ask db = {.conn = db_connect(url, "test", role, reason, sizeof reason)};
+    if (db.conn == NULL)
+        fail_msg("%s", reason);
+    return db;
+}
+
+static void run(const char *sql)
+{
+    struct ask admin = connect_as(pg.admin_url, NULL);
+    if (ask_do(&admin, sql, 0, NULL) != 0)
+        fail_msg("%s: %s", sql, admin.reason);
+    PQfinish(admin.conn);
+}
+
+static int64_t register_again(void)
+{
+    char reason[300];
+    int64_t next = 0;
+    if (control_register(&config, &go_on, &next, reason, sizeof reason) != 0)
+        fail_msg("%s", reason);
+    return next;
+}
+
+static zactor_t *start_control(void)
+{
+    struct control_args *args = xcalloc(1, sizeof *args);
+    *args = (struct control_args){.config = &config, .incarnation = incarnation};
+    return zactor_new(control_actor, args);
+}
+
+static void wait_until_database(bool up)
+{
+    int64_t deadline = zclock_mono() + DEADLINE_MS;
+    while (control_database_up() != up) {
+        assert_true(zclock_mono() < deadline);
+        zclock_sleep(5);
+    }
+}
+
+/* The next item that any shard gets is of this kind, and of DEVICE. */
+static void expect_item(zsock_t *shard, enum msg_kind kind)
+{
+    struct uuid device;
+    struct frame_reader frame;
+    struct item item;
+    zmq_msg_t message;
+    zsock_set_rcvtimeo(shard, DEADLINE_MS);
+    zmq_msg_init(&message);
+    assert_true(zmq_msg_recv(&message, zsock_resolve(shard), 0) >= 0);
+    assert_int_equal(frame_open(&frame, zmq_msg_data(&message), zmq_msg_size(&message)), 0);
+    assert_int_equal(frame_next(&frame, &item), 1);
+    assert_int_equal(item.kind, kind);
+    assert_int_equal(uuid_parse(DEVICE, UUID_TEXT_LEN, &device), 0);
+    assert_memory_equal(&((const struct msg_device *)item.fixed)->device, &device, sizeof device);
+    zmq_msg_close(&message);
+}
+
+static void it_wakes_tells_and_outlives_an_outage(void **state)
+{
+    (void)state;
+    incarnation = register_again();
+    zsock_t *shard = mailbox_open("shard", 0);
+    run("UPDATE devices SET status = 'online' WHERE id = '" DEVICE "'");
+    zactor_t *control = start_control();
+    expect_item(shard, MSG_WAKE);
+    wait_until_database(true);
+    run("INSERT INTO alert_rules (tenant_id, device_id, metric, operator, threshold) "
+        "VALUES ('" TENANT "', '" DEVICE "', 'temperature', '>', 1)");
+    expect_item(shard, MSG_CHANGED);
+
+    private_pg_crash(&pg);
+    wait_until_database(false);
+    private_pg_serve(&pg);
+    run("UPDATE alert_rules SET threshold = 2");
+    expect_item(shard, MSG_CHANGED);
+    wait_until_database(true);
+
+    zactor_destroy(&control);
+    struct ask node = connect_as(pg.app_url, "gito_ingest");
+    PGresult *row =
+        ask_rows(&node, "SELECT state FROM cluster_nodes WHERE node_id = 'eu-1'", 0, NULL);
+    assert_string_equal(PQgetvalue(row, 0, 0), "left");
+    PQclear(row);
+    PQfinish(node.conn);
+    zsock_destroy(&shard);
+}
+
+/* In a process of its own: the test's is not to end. */
+static void a_superseded_incarnation_ends(void **state)
+{
+    (void)state;
+    int status;
+    incarnation = register_again();
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        zsock_t *shard = mailbox_open("shard", 0);
+        zactor_t *control = start_control();
+        zclock_sleep(DEADLINE_MS);
+        zactor_destroy(&control);
+        zsock_destroy(&shard);
+        _exit(0);
+    }
+    assert_int_equal(register_again(), incarnation + 1);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), CONTROL_EXIT_DEPOSED);
+}
+
+static void registration_ends_when_told_to_stop(void **state)
+{
+    (void)state;
+    static const volatile sig_atomic_t stop = 1;
+    char reason[300];
+    int64_t untouched = 7;
+    assert_int_equal(control_register(&config, &stop, &untouched, reason, sizeof reason),
+                     ERR_UNAVAILABLE);
+    assert_int_equal(untouched, 7);
+}
+
+static int start(void **state)
+{
+    (void)state;
+    char reason[300];
+    private_pg_start(&pg);
+    config = (struct config){.database_url = pg.app_url,
+                             .database_admin_url = pg.admin_url,
+                             .node_id = "eu-1",
+                             .node_region = "eu",
+                             .bind_address = "127.0.0.1",
+                             .shards = 1};
+    (void)register_again();
+    return provision_devices(pg.admin_url, TENANT, 1, "s", reason, sizeof reason);
+}
+
+static int stop_all(void **state)
+{
+    (void)state;
+    private_pg_stop(&pg);
+    return 0;
+}
+
+int main(void)
+{
+    /* First the one that forks: no thread of CZMQ is there yet. */
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_superseded_incarnation_ends),
+        cmocka_unit_test(registration_ends_when_told_to_stop),
+        cmocka_unit_test(it_wakes_tells_and_outlives_an_outage),
+    };
+    return cmocka_run_group_tests(tests, start, stop_all);
+}
