@@ -53,8 +53,9 @@ def throughput(cluster, seconds):
     empty(cluster)
     say("load: as fast as acknowledged, %d s" % seconds)
     pids = cluster.pids()
-    before = measure.cpu_of_cluster(pids)
-    report = measure.load(cluster, seconds=seconds)
+    before = {}
+    report = measure.load(cluster, lambda: before.update(measure.cpu_of_cluster(pids)),
+                          seconds=seconds)
     cpu = measure.difference(measure.cpu_of_cluster(pids), before)
     rows = cluster.sql("SELECT count(*) FROM telemetry")[0]
     if rows < report["acked"]:

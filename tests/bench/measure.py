@@ -71,12 +71,17 @@ def load_command(cluster, **options):
     return command
 
 
-def load(cluster, **options):
-    result = subprocess.run(load_command(cluster, **options), stdout=subprocess.PIPE, text=True,
-                            check=False)
-    if not result.stdout.strip():
-        raise RuntimeError("gito-load ended with status %d" % result.returncode)
-    report = json.loads(result.stdout)
+def load(cluster, when_connected=lambda: None, **options):
+    """The generator's report. What connecting costs (a password's hash each) is not in what is
+    measured from when_connected () on."""
+    process = subprocess.Popen(load_command(cluster, announce=True, **options),
+                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process.stdout.readline()
+    when_connected()
+    output = process.communicate("\n")[0]
+    if not output.strip():
+        raise RuntimeError("gito-load ended with status %d" % process.returncode)
+    report = json.loads(output)
     if report["connect_failed"] or report["connections_lost"] or report["unacked"]:
         raise RuntimeError("the load did not go through: %s" % json.dumps(report))
     return report

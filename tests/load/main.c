@@ -19,6 +19,15 @@ static void catch_signals(void)
     sigaction(SIGINT, &action, NULL);
 }
 
+/* So that what connecting costs the server can be told from what publishing costs it. */
+static void wait_for_line(void)
+{
+    int c;
+    do {
+        c = getchar();
+    } while (c != '\n' && c != EOF);
+}
+
 int main(int argc, char **argv)
 {
     static struct load load;
@@ -27,6 +36,10 @@ int main(int argc, char **argv)
     load_init(&load, &options);
     catch_signals();
     run_connect(&load);
+    if (options.announce && !options.idle) {
+        run_announce(&load);
+        wait_for_line();
+    }
     if (options.idle)
         run_idle(&load);
     else

@@ -42,6 +42,7 @@ static const struct option table[] = {
     {"keepalive", WHOLE, AT(keepalive), 0, 65535, "seconds, 0: off (60)"},
     {"reconnect", FLAG, AT(reconnect), 0, 0, "keep the session, reconnect, resend with DUP=1"},
     {"idle", FLAG, AT(idle), 0, 0, "connect, print \"connected N\", stay"},
+    {"announce", FLAG, AT(announce), 0, 0, "print \"connected N\", publish after a line of input"},
     {"ledger", WORD, AT(ledger), 0, 0, "file for a line `device seq` per acknowledged message"},
     {"seq-start", WHOLE, AT(seq_start), 0, 1e15, "first {seq} (0)"},
     {"seed", WHOLE, AT(seed), 0, 1e15, "of the random numbers (1)"},

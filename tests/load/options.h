@@ -10,7 +10,7 @@ struct options {
     uint64_t port, version, connections, devices, tenants, messages, window, qos, keepalive;
     uint64_t seq_start, seed;
     double rate, seconds, drain, stall, connect_timeout;
-    bool reconnect, idle, any_host;
+    bool reconnect, idle, announce, any_host;
 };
 
 /* Ends the program with status 2 and one clear line when something is wrong. */

@@ -287,10 +287,15 @@ void run_publish(struct load *load)
         counts->ack_gap_ns = load->now_ns - counts->last_ns;
 }
 
-void run_idle(struct load *load)
+void run_announce(const struct load *load)
 {
     printf("connected %llu\n", (unsigned long long)load->counts.up);
     fflush(stdout);
+}
+
+void run_idle(struct load *load)
+{
+    run_announce(load);
     struct counts *counts = &load->counts;
     counts->first_ns = load_clock(load);
     double seconds = load->options.seconds > 0 ? load->options.seconds : 1e8;

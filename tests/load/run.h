@@ -9,6 +9,8 @@ extern volatile int run_interrupts;
 
 /* Until every connection is up or given up, or --connect-timeout has passed. */
 void run_connect(struct load *load);
+/* Prints "connected N". */
+void run_announce(const struct load *load);
 /* Until the load's end, then until all is acknowledged or --drain has passed. */
 void run_publish(struct load *load);
 /* Until --seconds have passed (0: for ever) or a signal. */
