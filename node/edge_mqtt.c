@@ -101,6 +101,8 @@ void edge_mqtt_dirty(struct mqtt_conn *conn)
 
 /* ---- bytes out ---- */
 
+static void receive(struct mqtt_conn *conn, const uint8_t *data, size_t len);
+
 static void close_soon(struct mqtt_conn *conn)
 {
     bool all_out = conn->out.len <= LWS_PRE && !lws_partial_buffered(conn->wsi);
@@ -121,6 +123,9 @@ static void flush(struct mqtt_conn *conn)
         buf_free(&conn->out);
         if (lws_partial_buffered(conn->wsi))
             lws_callback_on_writable(conn->wsi);
+        /* The session takes nothing more while its client leaves that much unread. */
+        if (len >= LIMIT_CLIENT_QUEUE_BYTES && conn->in.len > 0 && !conn->stopped)
+            receive(conn, NULL, 0);
     }
     if (conn->closing)
         close_soon(conn);
