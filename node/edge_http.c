@@ -1,0 +1,375 @@
+/* HTTP at the edge: REST calls are checked, budgeted and handed to the query threads; probes and
+ * metrics are answered here; everything else is a file of the dashboard. */
+#include "node/clock.h"
+#include "node/control.h"
+#include "node/edge_inside.h"
+#include "node/metrics.h"
+#include "proto/check.h"
+
+#define REPLY_CHUNK 65536
+
+/* One HTTP exchange; the memory is libwebsockets' per-session data. */
+struct exchange {
+    struct edge *edge;
+    struct lws *wsi;
+    struct msg_ref ref;
+    struct request *request; /* until it is handed over */
+    struct buf reply;
+    size_t sent;
+    struct msg_admitted budget;
+    bool asked, body_done;
+};
+
+size_t edge_http_size(void)
+{
+    return sizeof(struct exchange);
+}
+
+/* ---- answers ---- */
+
+struct answer {
+    int status;
+    const char *type, *retry_after, *allow;
+};
+
+static int add_header(struct lws *wsi, const char *name, const char *value, uint8_t **at,
+                      uint8_t *end)
+{
+    if (value == NULL || *value == '\0')
+        return 0;
+    return lws_add_http_header_by_name(wsi, (const unsigned char *)name,
+                                       (const unsigned char *)value, (int)strlen(value), at, end);
+}
+
+static int add_budget(struct exchange *x, uint8_t **at, uint8_t *end)
+{
+    char limit[24], remaining[24], reset[24];
+    if (!x->asked)
+        return 0;
+    snprintf(limit, sizeof limit, "%u", x->budget.limit);
+    snprintf(remaining, sizeof remaining, "%u", x->budget.remaining);
+    snprintf(reset, sizeof reset, "%u", x->budget.reset_s);
+    return add_header(x->wsi, "ratelimit-limit:", limit, at, end) ||
+           add_header(x->wsi, "ratelimit-remaining:", remaining, at, end) ||
+           add_header(x->wsi, "ratelimit-reset:", reset, at, end);
+}
+
+/* Sends the header for x->reply; the body follows when the socket takes it. */
+static int answer(struct exchange *x, const struct answer *a)
+{
+    uint8_t header[LWS_PRE + 2048], *start = header + LWS_PRE, *at = start,
+                                    *end = header + sizeof header - 1;
+    if (lws_add_http_common_headers(x->wsi, (unsigned)a->status, a->type, x->reply.len, &at,
+                                    end) ||
+        add_header(x->wsi, "retry-after:", a->retry_after, &at, end) ||
+        add_header(x->wsi, "allow:", a->allow, &at, end) || add_budget(x, &at, end) ||
+        add_header(x->wsi, "cache-control:", "no-store", &at, end) ||
+        add_header(x->wsi, "x-content-type-options:", "nosniff", &at, end) ||
+        lws_finalize_write_http_header(x->wsi, start, &at, end))
+        return -1;
+    if (x->reply.len == 0)
+        return lws_http_transaction_completed(x->wsi) ? -1 : 0;
+    x->sent = 0;
+    lws_callback_on_writable(x->wsi);
+    return 0;
+}
+
+static int write_more(struct exchange *x)
+{
+    uint8_t piece[LWS_PRE + REPLY_CHUNK];
+    size_t left = x->reply.len - x->sent, n = left < REPLY_CHUNK ? left : REPLY_CHUNK;
+    if (x->reply.len == 0)
+        return 0;
+    memcpy(piece + LWS_PRE, x->reply.data + x->sent, n);
+    bool last = n == left;
+    if (lws_write(x->wsi, piece + LWS_PRE, n, last ? LWS_WRITE_HTTP_FINAL : LWS_WRITE_HTTP) < 0)
+        return -1;
+    x->sent += n;
+    if (!last) {
+        lws_callback_on_writable(x->wsi);
+        return 0;
+    }
+    buf_free(&x->reply);
+    return lws_http_transaction_completed(x->wsi) ? -1 : 0;
+}
+
+static int problem(struct exchange *x, int status, const char *code, const char *detail,
+                   const char *retry_after)
+{
+    buf_clear(&x->reply);
+    buf_printf(&x->reply,
+               "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d,\"detail\":\"%s\","
+               "\"code\":\"%s\"}",
+               code, status, detail, code);
+    return answer(x, &(struct answer){status, "application/problem+json", retry_after, NULL});
+}
+
+static int plain(struct exchange *x, int status, const char *type, const char *text)
+{
+    buf_clear(&x->reply);
+    buf_puts(&x->reply, text);
+    return answer(x, &(struct answer){status, type, NULL, NULL});
+}
+
+/* ---- what is answered here ---- */
+
+/* 1: it was one of these, and *ret_rc is the callback's result. */
+static int answer_probe(struct exchange *x, const char *path, int *ret_rc)
+{
+    static const char text[] = "text/plain; charset=utf-8", json[] = "application/json";
+    if (strcmp(path, "/livez") == 0) {
+        *ret_rc = plain(x, 200, text, "ok\n");
+    } else if (strcmp(path, "/readyz") == 0) {
+        bool ready = control_database_up() && !x->edge->stopping;
+        *ret_rc = plain(x, ready ? 200 : 503, text, ready ? "ok\n" : "the database is away\n");
+    } else if (strcmp(path, "/api/health") == 0) {
+        *ret_rc = plain(x, 200, json, "{\"status\":\"ok\"}");
+    } else if (strcmp(path, "/metrics") == 0) {
+        buf_clear(&x->reply);
+        metrics_print(&x->reply);
+        *ret_rc = answer(x, &(struct answer){200, "text/plain; version=0.0.4", NULL, NULL});
+    } else {
+        return 0;
+    }
+    return 1;
+}
+
+static const char *file_type(const char *path)
+{
+    static const char *const types[][2] = {
+        {".html", "text/html; charset=utf-8"}, {".js", "text/javascript; charset=utf-8"},
+        {".css", "text/css; charset=utf-8"},   {".svg", "image/svg+xml"},
+        {".json", "application/json"},         {".ico", "image/x-icon"},
+        {".png", "image/png"},                 {".woff2", "font/woff2"},
+        {".txt", "text/plain; charset=utf-8"}, {".map", "application/json"}};
+    const char *dot = strrchr(path, '.');
+    for (size_t i = 0; dot != NULL && i < sizeof types / sizeof *types; i++)
+        if (strcmp(dot, types[i][0]) == 0)
+            return types[i][1];
+    return NULL;
+}
+
+static int serve_file(struct exchange *x, const char *path)
+{
+    char file[4096];
+    const char *root = x->edge->config->web_root, *type = file_type(path);
+    /* A page of the dashboard has no file of its own: its router starts from index.html. */
+    static const char lasting[] = "cache-control: public, max-age=31536000, immutable\x0d\x0a";
+    bool asset = strncmp(path, "/assets/", 8) == 0;
+    if (root[0] == '\0')
+        return problem(x, 404, "not_found", "this node serves no dashboard: WEB_ROOT is not set",
+                       NULL);
+    if (strstr(path, "..") != NULL)
+        return problem(x, 404, "not_found", "no such file", NULL);
+    snprintf(file, sizeof file, "%s%s", root, type != NULL ? path : "/index.html");
+    if (access(file, R_OK) != 0)
+        return problem(x, 404, "not_found", "no such file", NULL);
+    int rc = lws_serve_http_file(x->wsi, file, type != NULL ? type : "text/html; charset=utf-8",
+                                 asset ? lasting : NULL, asset ? (int)sizeof lasting - 1 : 0);
+    return rc < 0 || (rc > 0 && lws_http_transaction_completed(x->wsi)) ? -1 : 0;
+}
+
+/* ---- REST ---- */
+
+static bool unreserved(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           strchr("-._~:,", c) != NULL;
+}
+
+/* libwebsockets has decoded the arguments; they are encoded again, so that a decoded '&' or '='
+ * is not taken for a separator. */
+static void put_argument(struct buf *out, const char *text)
+{
+    bool value = false;
+    if (out->len > 0)
+        buf_putc(out, '&');
+    for (; *text != '\0'; text++) {
+        if (unreserved(*text) || (*text == '=' && !value))
+            buf_putc(out, *text);
+        else
+            buf_printf(out, "%%%02X", (unsigned char)*text);
+        value = value || *text == '=';
+    }
+}
+
+static void read_arguments(struct exchange *x)
+{
+    char text[4096];
+    for (int i = 0; lws_hdr_copy_fragment(x->wsi, text, sizeof text, WSI_TOKEN_HTTP_URI_ARGS, i) > 0;
+         i++)
+        put_argument(&x->request->query, text);
+}
+
+static void read_method(struct exchange *x)
+{
+    static const struct {
+        enum lws_token_indexes token;
+        const char *name;
+    } methods[] = {{WSI_TOKEN_GET_URI, "GET"},         {WSI_TOKEN_POST_URI, "POST"},
+                   {WSI_TOKEN_PUT_URI, "PUT"},         {WSI_TOKEN_DELETE_URI, "DELETE"},
+                   {WSI_TOKEN_PATCH_URI, "PATCH"},     {WSI_TOKEN_OPTIONS_URI, "OPTIONS"},
+                   {WSI_TOKEN_HEAD_URI, "HEAD"}};
+    snprintf(x->request->method, sizeof x->request->method, "GET");
+    for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
+        if (lws_hdr_total_length(x->wsi, methods[i].token) > 0)
+            snprintf(x->request->method, sizeof x->request->method, "%s", methods[i].name);
+}
+
+/* 0; -1: there is a token, and it is not good. */
+static int read_token(struct exchange *x)
+{
+    char text[4096];
+    if (lws_hdr_total_length(x->wsi, WSI_TOKEN_HTTP_AUTHORIZATION) <= 0)
+        return 0;
+    int n = lws_hdr_copy(x->wsi, text, sizeof text, WSI_TOKEN_HTTP_AUTHORIZATION);
+    if (n <= 7 || strncasecmp(text, "Bearer ", 7) != 0)
+        return -1;
+    struct request *request = x->request;
+    if (token_verify(x->edge->config->jwt_secret_key, text + 7, (size_t)n - 7,
+                     clock_real_us() / 1000000, &request->claims) != 0)
+        return -1;
+    request->has_claims = true;
+    return 0;
+}
+
+static int hand_over(struct exchange *x)
+{
+    struct request *request = x->request;
+    request->ref = x->ref;
+    x->request = NULL;
+    if (edge_ask(x->edge, request))
+        return 0;
+    request_destroy(&request);
+    return problem(x, 503, "busy", "too many requests wait for the database", "1");
+}
+
+/* The whole request is here: the tenant's budget comes first. */
+static int proceed(struct exchange *x)
+{
+    x->body_done = true;
+    if (x->request->body.failed)
+        return problem(x, 413, "too_large", "the body is larger than 1 MiB", NULL);
+    if (!x->request->has_claims)
+        return hand_over(x);
+    struct msg_admit admit = {.tenant = x->request->claims.tenant, .ref = x->ref};
+    edge_tell(x->edge, &x->request->claims.tenant, MSG_ADMIT, &admit, sizeof admit, NULL, 0);
+    return 0;
+}
+
+void edge_http_admitted(struct edge *self, const struct msg_admitted *admitted)
+{
+    struct msg_ref ref = admitted->ref;
+    struct exchange *x = edge_peer(self, &ref, PEER_HTTP);
+    int rc;
+    if (x == NULL || x->request == NULL)
+        return;
+    x->budget = *admitted;
+    x->asked = true;
+    if (admitted->admitted) {
+        rc = hand_over(x);
+    } else {
+        char after[24];
+        snprintf(after, sizeof after, "%u", admitted->reset_s);
+        metrics_add(METRIC_RATE_LIMITED, 1);
+        request_destroy(&x->request);
+        rc = problem(x, 429, "rate_limited", "the tenant's requests of this minute are used up",
+                     after);
+    }
+    if (rc != 0)
+        lws_set_timeout(x->wsi, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_ASYNC);
+}
+
+void edge_http_answer(struct edge *self, struct request *answered)
+{
+    struct exchange *x = edge_peer(self, &answered->ref, PEER_HTTP);
+    if (x == NULL)
+        return; /* its client has gone */
+    buf_free(&x->reply);
+    x->reply = answered->reply;
+    buf_init(&answered->reply, 0);
+    struct answer a = {answered->status, answered->reply_type, answered->retry_after,
+                       answered->allow};
+    if (answer(x, &a) != 0)
+        lws_set_timeout(x->wsi, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_ASYNC);
+}
+
+static int begin_rest(struct exchange *x, const char *path)
+{
+    x->request = request_new(REQUEST_HTTP);
+    CHECK(x->request != NULL);
+    buf_puts(&x->request->path, path);
+    read_method(x);
+    read_arguments(x);
+    lws_get_peer_simple(x->wsi, x->request->peer, sizeof x->request->peer);
+    if (lws_hdr_copy(x->wsi, x->request->content_type, sizeof x->request->content_type,
+                     WSI_TOKEN_HTTP_CONTENT_TYPE) < 0)
+        x->request->content_type[0] = '\0';
+    if (x->request->path.failed || x->request->query.failed)
+        return problem(x, 414, "uri_too_long", "the address is longer than 8 KiB", NULL);
+    if (read_token(x) != 0)
+        return problem(x, 401, "invalid_token", "the bearer token is not valid or has expired",
+                       NULL);
+    char length[24] = "";
+    lws_hdr_copy(x->wsi, length, sizeof length, WSI_TOKEN_HTTP_CONTENT_LENGTH);
+    bool body = atoll(length) > 0 ||
+                lws_hdr_total_length(x->wsi, WSI_TOKEN_HTTP_TRANSFER_ENCODING) > 0;
+    return body ? 0 : proceed(x);
+}
+
+static int begin(struct exchange *x, struct lws *wsi, const char *path)
+{
+    int rc = 0;
+    if (x->edge == NULL) {
+        x->edge = lws_context_user(lws_get_context(wsi));
+        x->ref = edge_ref(x->edge, PEER_HTTP, x);
+        buf_init(&x->reply, 64 * 1024 * 1024);
+    }
+    x->wsi = wsi;
+    x->asked = x->body_done = false;
+    request_destroy(&x->request);
+    buf_free(&x->reply);
+    metrics_add(METRIC_REQUESTS, 1);
+    if (answer_probe(x, path, &rc))
+        return rc;
+    if (strncmp(path, "/api/", 5) == 0)
+        return begin_rest(x, path);
+    return serve_file(x, path);
+}
+
+static void end(struct exchange *x)
+{
+    if (x->edge == NULL)
+        return;
+    request_destroy(&x->request);
+    buf_free(&x->reply);
+    edge_unref(x->edge, &x->ref);
+    x->edge = NULL;
+}
+
+int edge_http_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
+                       size_t len)
+{
+    struct exchange *x = user;
+    switch ((int)reason) {
+    case LWS_CALLBACK_HTTP:
+        return begin(x, wsi, in);
+    case LWS_CALLBACK_HTTP_BODY:
+        if (x->request != NULL)
+            buf_put(&x->request->body, in, len);
+        return 0;
+    case LWS_CALLBACK_HTTP_BODY_COMPLETION:
+        return x->request != NULL && !x->body_done ? proceed(x) : 0;
+    case LWS_CALLBACK_HTTP_WRITEABLE:
+        return x != NULL && x->edge != NULL ? write_more(x) : 0;
+    case LWS_CALLBACK_HTTP_FILE_COMPLETION:
+        return lws_http_transaction_completed(wsi) ? -1 : 0;
+    case LWS_CALLBACK_CLOSED_HTTP:
+    case LWS_CALLBACK_HTTP_DROP_PROTOCOL:
+        if (x != NULL)
+            end(x);
+        return 0;
+    default:
+        return lws_callback_http_dummy(wsi, reason, user, in, len);
+    }
+}
