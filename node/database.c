@@ -1,12 +1,12 @@
 #include "node/database.h"
+#include "node/clock.h"
 #include "node/log.h"
 #include "proto/check.h"
+#include "sql/db.h"
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
-#define CONNECT_TIMEOUT_S "2"
 #define CONNECT_SPACING_MS 250
 #define PREPARED_MAX 128
 
@@ -32,9 +32,7 @@ static const char scope_node[] = "SELECT set_config('role', 'gito_ingest', true)
 
 static int64_t now_ms(void)
 {
-    struct timespec ts;
-    clock_gettime(CLOCK_BOOTTIME, &ts);
-    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+    return clock_boot_us() / 1000;
 }
 
 struct database *database_new(const char *url, const char *application)
@@ -70,16 +68,11 @@ void database_destroy(struct database **self_p)
     *self_p = NULL;
 }
 
-static void keep_reason(struct database *self, const char *text)
-{
-    size_t len = strcspn(text, "\n");
-    snprintf(self->reason, sizeof self->reason, "%.*s", (int)len, text);
-}
-
 /* The connection is no longer of use; says so once until it is back. */
 static int lose(struct database *self, const char *why)
 {
-    keep_reason(self, why);
+    if (why != self->reason)
+        snprintf(self->reason, sizeof self->reason, "%.*s", (int)strcspn(why, "\n"), why);
     disconnect(self);
     if (!self->away_told)
         log_event(LEVEL_WARNING, "database_away", "reason", "could not reach the database: %s",
@@ -88,36 +81,25 @@ static int lose(struct database *self, const char *why)
     return ERR_UNAVAILABLE;
 }
 
-static int set_up(struct database *self)
-{
-    PGresult *rows = PQexec(self->conn, "SET statement_timeout = '10s';"
-                                        "SET idle_in_transaction_session_timeout = '15s';"
-                                        "SET timezone = 'UTC'; SET datestyle = 'ISO';"
-                                        "SET client_encoding = 'UTF8'; SET bytea_output = 'hex'");
-    bool ok = PQresultStatus(rows) == PGRES_COMMAND_OK;
-    PQclear(rows);
-    return ok ? 0 : lose(self, PQerrorMessage(self->conn));
-}
-
 static int attempt(struct database *self)
 {
-    /* What the URL says itself overrides what stands before it. */
-    const char *names[] = {"connect_timeout", "tcp_user_timeout", "application_name", "dbname",
-                           NULL};
-    const char *values[] = {CONNECT_TIMEOUT_S, "12000", self->application, self->url, NULL};
-    int64_t now = now_ms();
-    if (now < self->next_attempt_ms)
+    char reason[sizeof self->reason] = "";
+    if (now_ms() < self->next_attempt_ms)
         return ERR_UNAVAILABLE;
-    self->conn = PQconnectdbParams(names, values, 1);
+    self->conn = db_connect(self->url, self->application, NULL, reason, sizeof reason);
     self->next_attempt_ms = now_ms() + CONNECT_SPACING_MS;
-    if (PQstatus(self->conn) != CONNECTION_OK)
+    if (self->conn == NULL)
+        return lose(self, reason);
+    PGresult *rows = PQexec(self->conn, "SET statement_timeout = '10s';"
+                                        "SET idle_in_transaction_session_timeout = '15s'");
+    bool ok = PQresultStatus(rows) == PGRES_COMMAND_OK;
+    PQclear(rows);
+    if (!ok)
         return lose(self, PQerrorMessage(self->conn));
-    int rc = set_up(self);
-    if (rc == 0 && self->away_told)
+    if (self->away_told)
         log_event(LEVEL_INFO, "database_back", "application", "%s", self->application);
-    if (rc == 0)
-        self->away_told = false;
-    return rc;
+    self->away_told = false;
+    return 0;
 }
 
 /* What an idle server said last, up to the end of the connection where it has ended. */
@@ -213,14 +195,13 @@ static void keep_error(struct database *self, const PGresult *rows)
 {
     const char *state = PQresultErrorField(rows, PG_DIAG_SQLSTATE);
     const char *name = PQresultErrorField(rows, PG_DIAG_CONSTRAINT_NAME);
-    const char *text = PQresultErrorField(rows, PG_DIAG_MESSAGE_PRIMARY);
     snprintf(self->sqlstate, sizeof self->sqlstate, "%s", state != NULL ? state : "");
     snprintf(self->constraint, sizeof self->constraint, "%s", name != NULL ? name : "");
-    keep_reason(self, text != NULL ? text : PQresultErrorMessage(rows));
+    db_reason(rows, self->conn, self->reason, sizeof self->reason);
 }
 
-/* Class 57 without a cancelled statement: the server is going down; 25006: it is no longer the
- * one that takes writes; nothing: the connection broke. */
+/* 57P: the server is going down; 25006: it is no longer the one that takes writes; nothing: the
+ * connection broke. Connecting again finds the one that serves. */
 static bool means_away(const char *sqlstate)
 {
     return sqlstate[0] == '\0' || strncmp(sqlstate, "08", 2) == 0 ||

@@ -1,0 +1,107 @@
+#pragma once
+/*
+ * rest_call - one REST call under way: what handlers read from it, run for it, and answer.
+ *
+ * Owner: rest_handle(), for the time of the call.
+ * Holds: a reader that finds a wrong value notes it and goes on, so that one answer names all the
+ *        wrong fields; a handler asks call_valid() before it runs anything.
+ */
+#include "node/rest.h"
+#include "node/rest_params.h"
+#include "node/rest_route.h"
+#include "proto/check.h"
+#include <jansson.h>
+
+#define CALL_KEPT_MAX 32
+#define PAGE_SIZE_MAX 1000
+
+struct call {
+    struct request *request;
+    const struct rest_context *context;
+    struct database_scope scope; /* of the token's tenant */
+    struct uuid id[ROUTE_CAPTURES_MAX];
+    char id_text[ROUTE_CAPTURES_MAX][UUID_TEXT_LEN + 1]; /* of the path; the tenant's is [0] */
+    char user_text[UUID_TEXT_LEN + 1];
+    struct params params;
+    json_t *body;          /* an object, or NULL */
+    const char *body_text; /* its text, checked to be JSON */
+    struct buf errors;     /* elements of the member `errors` */
+    char *kept[CALL_KEPT_MAX];
+    unsigned kept_count;
+};
+
+typedef void call_handler(struct call *call);
+
+struct call_page {
+    int64_t page, per_page;
+    char limit[24], offset[24]; /* for SQL */
+};
+
+/* What is wrong with the field `name` of the body or the query string. */
+void call_wrong(struct call *call, const char *name, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* False: fields are wrong, and 422 is answered. */
+bool call_valid(struct call *call);
+/* Text that lives as long as the call. */
+const char *call_keep(struct call *call, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* Members of the body as text for SQL; NULL: absent (or null, or wrong and noted). */
+const char *body_text(struct call *call, const char *name, size_t least, size_t most,
+                      bool required);
+const char *body_number(struct call *call, const char *name, double most, bool required);
+const char *body_integer(struct call *call, const char *name, int64_t least, int64_t most);
+const char *body_flag(struct call *call, const char *name);
+const char *body_id(struct call *call, const char *name, bool required);
+/* One of `names`; NULL ends them. */
+const char *body_choice(struct call *call, const char *name, const char *const *names);
+/* The body's text where the member is an object, NULL where it is absent. */
+const char *body_object(struct call *call, const char *name);
+
+/* Parameters of the query string, likewise. */
+const char *param_text(struct call *call, const char *name);
+const char *param_id(struct call *call, const char *name);
+int param_flag(struct call *call, const char *name); /* 0 where it is absent */
+/* The first of two names that is there; false: absent. Microseconds since the epoch. */
+bool param_time(struct call *call, const char *name, const char *other, int64_t *ret_us);
+const char *param_time_text(struct call *call, const char *name, const char *other);
+struct call_page param_page(struct call *call, int64_t per_page);
+/* For `ILIKE`: the text anywhere, its wildcards taken literally. */
+const char *param_like(struct call *call, const char *name);
+const char *time_text(struct call *call, int64_t us);
+
+/* Runs for the tenant; false: the failure is answered. `call_query_history`: reads that may lag,
+ * over many partitions. */
+bool call_query(struct call *call, const char *sql, int count, const char *const *values,
+                PGresult **ret_rows);
+bool call_query_history(struct call *call, const char *sql, int count, const char *const *values,
+                        PGresult **ret_rows);
+/* Answers what a database_…() call returned. */
+void call_failed(struct call *call, int rc);
+
+void reply_problem(struct request *request, int status, const char *code, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+void reply_not_found(struct call *call, const char *what);
+/* `{"success":true,"data":…}` around what is put between the two. */
+void reply_begin(struct call *call, int status);
+void reply_end(struct call *call);
+/* The JSON of the first row, or 404 without one. `what`: "device". */
+void reply_row(struct call *call, int status, const PGresult *rows, const char *what);
+/* The JSON array and the total of the first row, with meta. */
+void reply_page(struct call *call, const PGresult *rows, const struct call_page *page);
+/* `"name":"text"`, escaped. */
+void put_json_text(struct buf *out, const char *text);
+
+/* Pages of a table: $1 limit, $2 offset; `json` of row r. */
+#define SQL_PAGE(json, table, where, order)                                                        \
+    "SELECT (SELECT COALESCE(json_agg(" json "), '[]') FROM (SELECT * FROM " table " WHERE " where \
+    " ORDER BY " order " LIMIT $1 OFFSET $2) r),"                                                  \
+    " (SELECT count(*) FROM " table " WHERE " where ")"
+/* What was done, by `changed` (the rows it returns), as a part of WITH: $1 tenant, $2 user, $3
+ * address. */
+#define SQL_LOGGED(action, type, details)                                                          \
+    ", logged AS (INSERT INTO audit_logs (tenant_id, user_id, action, resource_type, resource_id," \
+    " details, ip_address) SELECT $1::uuid, $2::uuid, '" action "', '" type                        \
+    "', id::text, " details ", $3::text FROM changed) "
+/* The values of $1, $2 and $3. */
+#define CALL_ACTOR(call) (call)->id_text[0], (call)->user_text, (call)->request->peer

@@ -1,0 +1,186 @@
+#include "node/clock.h"
+#include "node/rest_handlers.h"
+#include "node/rest_history.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The newest reading may be this far ahead of the clock: LIMIT_READING_FUTURE_DAYS, and a day. */
+#define AHEAD_US (2 * DAY_US)
+
+/* Of a row t of telemetry; payload as the view telemetry_hot makes it. */
+#define READING_JSON                                                                               \
+    "json_build_object('device_id', t.device_id, 'timestamp', t.timestamp, 'temperature',"         \
+    " t.temperature, 'humidity', t.humidity, 'pressure', t.pressure, 'battery', t.battery,"        \
+    " 'rssi', t.rssi, 'payload', jsonb_strip_nulls(jsonb_build_object('temperature',"              \
+    " t.temperature, 'humidity', t.humidity, 'pressure', t.pressure, 'battery', t.battery,"        \
+    " 'rssi', t.rssi)) || COALESCE(t.extra, '{}'), 'created_at', t.created_at)"
+#define EPOCH_US(column) "(extract(epoch FROM " column ") * 1000000)::bigint"
+
+struct bucket_range history_range(struct call *call, bool *ret_given)
+{
+    struct bucket_range range = {0, clock_real_us() + AHEAD_US};
+    int64_t last;
+    *ret_given = param_time(call, "start_time", "from", &range.from_us);
+    if (param_time(call, "end_time", "to", &last))
+        range.end_us = last + 1;
+    if (range.end_us <= range.from_us)
+        call_wrong(call, "end_time", "must not lie before start_time");
+    return range;
+}
+
+bool history_read(struct call *call, struct history *ret_history)
+{
+    static const char sql[] = "SELECT (SELECT " EPOCH_US(
+        "timestamp") " FROM telemetry WHERE device_id = $1"
+                     " ORDER BY timestamp LIMIT 1), (SELECT " EPOCH_US(
+                         "timestamp") " FROM telemetry WHERE"
+                                      " device_id = $1 ORDER BY timestamp DESC LIMIT 1) FROM "
+                                      "devices WHERE id = $1";
+    const char *values[] = {call->id_text[1]};
+    OWNED(rows) PGresult *rows = NULL;
+    if (!call_query_history(call, sql, 1, values, &rows))
+        return false;
+    if (PQntuples(rows) == 0) {
+        reply_not_found(call, "device");
+        return false;
+    }
+    ret_history->any = !PQgetisnull(rows, 0, 0);
+    ret_history->oldest_us = strtoll(PQgetvalue(rows, 0, 0), NULL, 10);
+    ret_history->newest_us = strtoll(PQgetvalue(rows, 0, 1), NULL, 10);
+    return true;
+}
+
+/* How many readings the range has: whole hours are counted by the rollup. */
+static bool count_readings(struct call *call, const struct bucket_range *range,
+                           const struct history *history, int64_t *ret_count)
+{
+    static const char sql[] =
+        "SELECT (SELECT count(*) FROM telemetry WHERE device_id = $1 AND timestamp >= $2 AND"
+        " timestamp < $3) + (SELECT count(*) FROM telemetry WHERE device_id = $1 AND timestamp >="
+        " $4 AND timestamp < $5) + (SELECT COALESCE(sum(sample_count), 0) FROM telemetry_hourly"
+        " WHERE device_id = $1 AND hour >= $3 AND hour < $4)";
+    struct bucket_range held = *range;
+    if (held.from_us < history->oldest_us) /* hours may outlive the readings they came from */
+        held.from_us = history->oldest_us;
+    if (held.end_us > history->newest_us + 1)
+        held.end_us = history->newest_us + 1;
+    *ret_count = 0;
+    if (!history->any || held.from_us >= held.end_us)
+        return true;
+    struct bucket_pieces pieces = bucket_split(&held, true, history->newest_us);
+    const char *values[] = {call->id_text[1], time_text(call, pieces.from_us),
+                            time_text(call, pieces.hours_from_us),
+                            time_text(call, pieces.hours_end_us), time_text(call, pieces.end_us)};
+    OWNED(rows) PGresult *rows = NULL;
+    if (!call_query_history(call, sql, 5, values, &rows))
+        return false;
+    *ret_count = strtoll(PQgetvalue(rows, 0, 0), NULL, 10);
+    return true;
+}
+
+struct cursor {
+    int64_t timestamp_us, seq;
+};
+
+/* Opaque to clients: where the page before this one ended. */
+static bool param_cursor(struct call *call, struct cursor *ret_cursor)
+{
+    const char *text = param_text(call, "cursor");
+    unsigned long long timestamp, seq;
+    int len = 0;
+    if (text == NULL)
+        return false;
+    if (strlen(text) > 40 || sscanf(text, "%llx-%llx%n", &timestamp, &seq, &len) != 2 ||
+        text[len] != '\0') {
+        call_wrong(call, "cursor", "must be a next_cursor of an answer");
+        return false;
+    }
+    *ret_cursor = (struct cursor){(int64_t)timestamp, (int64_t)seq};
+    return true;
+}
+
+static void reply_readings(struct call *call, const PGresult *rows, const struct call_page *page,
+                           int64_t total)
+{
+    struct buf *out = &call->request->reply;
+    int count = PQntuples(rows);
+    reply_begin(call, 200);
+    for (int i = 0; i < count; i++) {
+        buf_putc(out, i == 0 ? '[' : ',');
+        buf_put(out, PQgetvalue(rows, i, 0), (size_t)PQgetlength(rows, i, 0));
+    }
+    buf_puts(out, count == 0 ? "[]" : "]");
+    buf_printf(out, ",\"meta\":{\"page\":%ld,\"per_page\":%ld,\"total\":%ld,\"next_cursor\":",
+               (long)page->page, (long)page->per_page, (long)total);
+    if (count < page->per_page)
+        buf_puts(out, "null}");
+    else
+        buf_printf(out, "\"%llx-%llx\"}", strtoull(PQgetvalue(rows, count - 1, 1), NULL, 10),
+                   (unsigned long long)strtoll(PQgetvalue(rows, count - 1, 2), NULL, 10));
+    reply_end(call);
+}
+
+static void list_readings(struct call *call)
+{
+    static const char sql[] =
+        "SELECT " READING_JSON
+        ", " EPOCH_US("t.timestamp") ", t.seq FROM telemetry t"
+                                     " WHERE device_id = $1 AND timestamp >= $2 AND timestamp <= $3"
+                                     " AND (timestamp, seq) < ($4::timestamptz, $5::bigint)"
+                                     " ORDER BY timestamp DESC, seq DESC LIMIT $6 OFFSET $7";
+    bool given;
+    int64_t total;
+    struct history history;
+    struct bucket_range range = history_range(call, &given);
+    struct cursor cursor = {range.end_us, INT64_MIN};
+    bool follows = param_cursor(call, &cursor);
+    struct call_page page = param_page(call, 100);
+    if (!call_valid(call) || !history_read(call, &history) ||
+        !count_readings(call, &range, &history, &total))
+        return;
+    /* What is not there need not be searched for: whole partitions fall away. */
+    int64_t from = range.from_us > history.oldest_us ? range.from_us : history.oldest_us;
+    int64_t end = cursor.timestamp_us < range.end_us ? cursor.timestamp_us : range.end_us;
+    const char *values[] = {call->id_text[1],
+                            time_text(call, from),
+                            time_text(call, end),
+                            time_text(call, cursor.timestamp_us),
+                            call_keep(call, "%ld", (long)cursor.seq),
+                            page.limit,
+                            follows ? "0" : page.offset};
+    OWNED(rows) PGresult *rows = NULL;
+    if (call_query_history(call, sql, 7, values, &rows))
+        reply_readings(call, rows, &page, total);
+}
+
+void telemetry_list(struct call *call)
+{
+    const char *function = param_text(call, "aggregation");
+    if (function == NULL || strcmp(function, "raw") == 0)
+        list_readings(call);
+    else
+        history_aggregate(call);
+}
+
+void telemetry_latest(struct call *call)
+{
+    static const char sql[] =
+        "SELECT (SELECT " READING_JSON " FROM telemetry t WHERE device_id = $1 AND timestamp >= $2"
+        " ORDER BY timestamp DESC, seq DESC LIMIT 1) FROM devices WHERE id = $1";
+    int64_t minutes = 0;
+    const char *text = param_text(call, "minutes");
+    if (text != NULL && params_integer(text, 1, 366 * 24 * 60, &minutes) != 0)
+        call_wrong(call, "minutes", "must be a whole number from 1 to 527040");
+    const char *values[] = {
+        call->id_text[1],
+        time_text(call, text != NULL ? clock_real_us() - minutes * 60 * SECOND_US : 0)};
+    OWNED(rows) PGresult *rows = NULL;
+    if (call_valid(call) && call_query_history(call, sql, 2, values, &rows))
+        reply_row(call, 200, rows, "device");
+}
+
+void telemetry_aggregated(struct call *call)
+{
+    history_aggregate(call);
+}
