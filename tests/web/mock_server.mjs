@@ -25,7 +25,7 @@ const NAMES = ['Cold store 1', 'Cold store 2', 'Loading dock', 'Boiler room', 'R
 
 function makeDevice(id, name, type, status, secondsAgo) {
   const lastSeen = status === null ? null : new Date(Date.now() - secondsAgo * 1000).toISOString();
-  return { id, tenant_id: TENANT, name, device_type: type, status: status ?? 'offline', last_seen: lastSeen, attributes: { site: 'Main plant' }, created_at: '2024-03-01T08:00:00Z', latest: null };
+  return { id, tenant_id: TENANT, name, device_type: type, status: status ?? 'offline', last_seen: lastSeen, attributes: { site: 'Main plant' }, created_at: '2024-03-01T08:00:00Z', latest: null, latest_at: null };
 }
 
 export function makeState() {
@@ -60,9 +60,9 @@ function sample(at, phase) {
 
 function reading(device, at) {
   const payload = { ...sample(at, device.name.length), ...(device.id === DEMO_DEVICE && { co2: 480 + Math.round(40 * Math.sin(at / 60000)) }) };
-  device.latest = { timestamp: new Date(at).toISOString(), ...payload };
-  device.last_seen = device.latest.timestamp;
-  return { device_id: device.id, payload, timestamp: device.latest.timestamp };
+  device.latest = payload;
+  device.last_seen = device.latest_at = new Date(at).toISOString();
+  return { device_id: device.id, payload, timestamp: device.latest_at };
 }
 
 const problem = (status, title, detail) => ({ status, problem: { type: 'about:blank', title, status, detail, code: title.toLowerCase().replace(/ /g, '_') } });
@@ -84,7 +84,7 @@ function newTokens(state, life) {
 
 function auth(state, verb, body, life) {
   if (verb === 'login') {
-    return body.email === EMAIL && body.password === PASSWORD ? newTokens(state, life) : problem(401, 'Unauthorized', 'The e-mail or the password is wrong.');
+    return body.email === EMAIL && body.password === PASSWORD ? newTokens(state, life) : problem(401, 'Unauthorized', 'the e-mail address or the password is wrong');
   }
   if (verb === 'refresh') return state.refresh.delete(body.refresh_token) ? newTokens(state, life) : problem(401, 'Unauthorized', 'The refresh token is not known.');
   return { data: {} };
@@ -96,15 +96,20 @@ function series(device, from, to, step) {
   return rows;
 }
 
+/* What a bucket has beside its averages. */
+function spread(values) {
+  return Object.fromEntries(Object.entries(values).flatMap(([name, value]) => [[`${name}_min`, value - 1], [`${name}_max`, value + 1], [`${name}_last`, value]]));
+}
+
 function telemetry(device, verb, query) {
   const to = Date.parse(query.get('end_time') ?? '') || Date.now();
   const from = Date.parse(query.get('start_time') ?? '') || to - 900_000;
-  if (verb === 'latest') return { data: device.latest };
+  if (verb === 'latest') return { data: device.latest && { device_id: device.id, timestamp: device.latest_at, payload: device.latest } };
   if (device.latest === null) return { data: [] };
   if (verb === 'aggregated') {
     const hours = (to - from) / 3_600_000;
     const step = (hours <= 1 ? 1 : hours <= 24 ? 60 : hours <= 168 ? 360 : 1440) * 60_000;
-    return { data: series(device, from, to, step).map(([at, values]) => ({ time_bucket: new Date(at).toISOString(), ...values, sample_count: 12 })) };
+    return { data: series(device, from, to, step).map(([at, values]) => ({ time_bucket: new Date(at).toISOString(), ...values, ...spread(values), sample_count: 12 })) };
   }
   return { data: series(device, from, to, 2000).reverse().map(([at, values]) => ({ device_id: device.id, timestamp: new Date(at).toISOString(), ...values, payload: values })) };
 }

@@ -14,6 +14,9 @@ import { LoginPage } from './pages/login';
 import { routeOf, usePath } from './router';
 import { api, session } from './services';
 
+/* What others would be refused is not offered to them; the server decides all the same. */
+const ADMINS = new Set(['SUPER_ADMIN', 'TENANT_ADMIN', 'SITE_ADMIN']);
+
 /* A page that breaks must not take the header, the way out, with it. */
 class Boundary extends Component<{ children: ReactNode }, { failed: boolean }> {
   override state = { failed: false };
@@ -44,7 +47,7 @@ function Shell() {
   const stale = phase === 'waiting' || phase === 'failed';
   const user = me.data;
   const account: Account | null = user?.tenantId
-    ? { ...user, tenantId: user.tenantId, mayEdit: user.role !== 'VIEWER' } : null;
+    ? { ...user, tenantId: user.tenantId, mayEditDevices: ADMINS.has(user.role), mayEditRules: user.role !== 'VIEWER' } : null;
 
   useEffect(() => {
     const titles = { devices: 'Devices', device: 'Device', alerts: 'Alerts', lost: 'Not found' };

@@ -10,7 +10,8 @@ import { api, live, session, store } from './services';
 
 export interface Account extends User {
   tenantId: string;
-  mayEdit: boolean;
+  mayEditDevices: boolean;
+  mayEditRules: boolean;
 }
 
 export const AccountContext = createContext<Account | null>(null);

@@ -20,8 +20,10 @@ export interface Secret {
 }
 
 export type RuleDraft = Pick<wire.AlertRule, 'deviceId' | 'metric' | 'operator' | 'threshold' | 'cooldownMinutes' | 'active'>;
+/* More rules than this on one device are not listed. */
+const RULES_MAX = 500;
+
 export type Query = Record<string, string | number | undefined>;
-export type Aggregation = 'avg' | 'min' | 'max' | 'last';
 
 export function queryOf(query: Query): string {
   const pairs = Object.entries(query).filter(([, value]) => value !== undefined && value !== '');
@@ -84,8 +86,8 @@ export class Api {
     return { ...secretOf(wire.asObject(body['data']), id), deviceId: id };
   }
 
-  async latest(tenant: string, id: string, minutes: number, signal?: AbortSignal): Promise<wire.Reading[]> {
-    const path = `/tenants/${tenant}/devices/${id}/telemetry/latest${queryOf({ minutes })}`;
+  async latest(tenant: string, id: string, signal?: AbortSignal): Promise<wire.Reading[]> {
+    const path = `/tenants/${tenant}/devices/${id}/telemetry/latest`;
     return wire.decodeReadings((await this.call('GET', path, undefined, signal))['data'], id);
   }
 
@@ -94,15 +96,14 @@ export class Api {
     return wire.decodeReadings((await this.call('GET', path, undefined, signal))['data'], id);
   }
 
-  async aggregated(tenant: string, id: string, from: number, to: number, aggregation: Aggregation,
-    signal?: AbortSignal): Promise<wire.Reading[]> {
-    const query = { start_time: new Date(from).toISOString(), end_time: new Date(to).toISOString(), aggregation };
+  async aggregated(tenant: string, id: string, from: number, to: number, signal?: AbortSignal): Promise<wire.Buckets> {
+    const query = { start_time: new Date(from).toISOString(), end_time: new Date(to).toISOString() };
     const path = `/tenants/${tenant}/devices/${id}/telemetry/aggregated${queryOf(query)}`;
-    return wire.decodeReadings((await this.call('GET', path, undefined, signal))['data'], id);
+    return wire.decodeBuckets((await this.call('GET', path, undefined, signal))['data'], id);
   }
 
   async rules(tenant: string, deviceId: string, signal?: AbortSignal): Promise<wire.AlertRule[]> {
-    const path = `/tenants/${tenant}/alert-rules${queryOf({ device_id: deviceId })}`;
+    const path = `/tenants/${tenant}/alert-rules${queryOf({ device_id: deviceId, page: 1, per_page: RULES_MAX })}`;
     return pageOf(await this.call('GET', path, undefined, signal), wire.decodeRule).items;
   }
 

@@ -23,7 +23,8 @@ export async function problemOf(answer: Response): Promise<ApiError> {
 }
 
 export function sentenceOf(error: unknown): string {
-  return error instanceof Error && error.message ? error.message : 'Something went wrong.';
+  const text = error instanceof Error && error.message ? error.message : 'Something went wrong';
+  return text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? '' : '.');
 }
 
 export function isAbort(error: unknown): boolean {

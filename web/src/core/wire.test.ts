@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { decodeAlert, decodeDevice, decodeFrame, decodeReadings, decodeRule, metricsOf } from './wire';
+import { decodeAlert, decodeBuckets, decodeDevice, decodeFrame, decodeReadings, decodeRule, metricsOf } from './wire';
 
 const AT = '2024-05-01T10:00:00.000Z';
 const ms = Date.parse(AT);
@@ -41,8 +41,15 @@ describe('rows', () => {
     expect(decodeReadings(rows[0], 'd')).toHaveLength(1);
     expect(decodeReadings(null, 'd')).toEqual([]);
   });
+  it('of buckets are told apart by aggregate', () => {
+    const row = { time_bucket: AT, temperature: 2, temperature_min: 1, temperature_max: 4, temperature_last: 3, co2_max: 9, sample_count: 7 };
+    const buckets = decodeBuckets([row], 'd');
+    expect(buckets.avg[0]!.values).toEqual({ temperature: 2, co2_max: 9 });
+    expect([buckets.min, buckets.max, buckets.last].map(([one]) => one!.values['temperature'])).toEqual([1, 4, 3]);
+  });
   it('of devices may lack anything', () => {
     expect(decodeDevice({ id: 'd' })).toMatchObject({ name: 'd', status: 'unknown', lastSeen: null, latest: null });
+    expect(decodeDevice({ id: 'd', latest_at: AT, latest: { temperature: 5 } }).latest!.at).toBe(ms);
     expect(decodeDevice({ id: 'd', last_seen: AT, latest: { temperature: 4 } }).latest)
       .toEqual({ deviceId: 'd', at: ms, values: { temperature: 4 } });
   });

@@ -5,7 +5,8 @@
  * a frame that makes no sense becomes null and is dropped by the caller. Nothing here throws.
  */
 
-export type DeviceStatus = 'online' | 'idle' | 'offline' | 'unknown';
+export const STATUSES = ['online', 'idle', 'offline', 'error', 'provisioning'] as const;
+export type DeviceStatus = (typeof STATUSES)[number] | 'unknown';
 export type Values = Record<string, number | null>;
 export type Json = Record<string, unknown>;
 
@@ -95,7 +96,7 @@ function asNumber(value: unknown): number | null {
 
 export function asStatus(value: unknown): DeviceStatus {
   const text = asText(value).toLowerCase();
-  return text === 'online' || text === 'idle' || text === 'offline' ? text : 'unknown';
+  return STATUSES.find((status) => status === text) ?? 'unknown';
 }
 
 /* Every metric of a reading: its columns first, then what only its payload holds. */
@@ -121,6 +122,25 @@ export function decodeReadings(data: unknown, deviceId: string): Reading[] {
   return rows.flatMap((row) => decodeReading(row, deviceId) ?? []).sort((a, b) => a.at - b.at);
 }
 
+export const AGGREGATES = ['avg', 'min', 'max', 'last'] as const;
+export type Aggregate = (typeof AGGREGATES)[number];
+export type Buckets = Record<Aggregate, Reading[]>;
+
+/* A bucket has the average under the metric's name, and name_min, name_max, name_last beside it. */
+export function decodeBuckets(data: unknown, deviceId: string): Buckets {
+  const out: Buckets = { avg: [], min: [], max: [], last: [] };
+  for (const row of decodeReadings(data, deviceId)) {
+    const own = (name: string) => !/_(min|max|last)$/.test(name) || !(name.replace(/_(min|max|last)$/, '') in row.values);
+    const names = Object.keys(row.values).filter(own);
+    for (const kind of AGGREGATES) {
+      const suffix = kind === 'avg' ? '' : `_${kind}`;
+      const values = names.map((name) => [name, row.values[name + suffix] ?? null] as const);
+      out[kind].push({ deviceId, at: row.at, values: Object.fromEntries(values) });
+    }
+  }
+  return out;
+}
+
 export function decodeDevice(row: Json): Device {
   const id = asText(row['id']);
   const lastSeen = asTime(row['last_seen']);
@@ -133,7 +153,7 @@ export function decodeDevice(row: Json): Device {
     lastSeen,
     createdAt: asTime(row['created_at']),
     attributes: asObject(row['attributes']),
-    latest: latest && decodeReading({ timestamp: lastSeen, ...latest }, id),
+    latest: latest && decodeReading({ ...latest, timestamp: row['latest_at'] ?? latest['timestamp'] ?? lastSeen }, id),
   };
 }
 

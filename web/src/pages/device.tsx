@@ -16,13 +16,11 @@ import { Rules } from '../ui/rules';
 import { SecretDialog } from '../ui/secret';
 import { DeleteDevice } from './devices';
 
-const LATEST_MINUTES = 24 * 60;
-
 /* The device and its newest values; the store decides which of them are news. */
 async function loadDevice(tenant: string, id: string, signal: AbortSignal, askedAt: number): Promise<Device> {
   const [device, latest] = await Promise.all([
     api.device(tenant, id, signal),
-    api.latest(tenant, id, LATEST_MINUTES, signal).catch(() => []),
+    api.latest(tenant, id, signal).catch(() => []),
   ]);
   if (signal.aborted) return device;
   store.snapshot([device], askedAt);
@@ -74,7 +72,7 @@ export function DevicePage({ id }: { id: string }) {
 type Open = 'delete' | 'rotate' | null;
 
 function Head({ device, tenant }: { device: Device; tenant: string }) {
-  const { mayEdit } = useAccount();
+  const { mayEditDevices: mayEdit } = useAccount();
   const now = useLiveDevice(device.id);
   const [open, setOpen] = useState<Open>(null);
   const [secret, setSecret] = useState<Secret | null>(null);

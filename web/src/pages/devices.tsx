@@ -23,7 +23,7 @@ type Filter = (typeof FILTERS)[number][0];
 const REREAD_MS = 10_000;
 
 export function DevicesPage() {
-  const { tenantId, mayEdit } = useAccount();
+  const { tenantId, mayEditDevices: mayEdit } = useAccount();
   const [query, setQuery] = useQuery();
   const page = Math.max(1, Number(query.get('page')) || 1);
   const status = (query.get('status') ?? '') as Filter;

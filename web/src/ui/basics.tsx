@@ -28,7 +28,7 @@ export function When({ at }: { at: number }) {
   return <time dateTime={isoTime(at)} title={isoTime(at)}>{formatTime(at)}</time>;
 }
 
-const STATUS_TEXT: Record<DeviceStatus, string> = { online: 'Online', idle: 'Idle', offline: 'Offline', unknown: 'Unknown' };
+const STATUS_TEXT: Record<DeviceStatus, string> = { online: 'Online', idle: 'Idle', offline: 'Offline', error: 'Error', provisioning: 'Provisioning', unknown: 'Unknown' };
 
 export function Status({ status }: { status: DeviceStatus }) {
   return <span className={`status status-${status}`}><span className="dot" aria-hidden="true" />{STATUS_TEXT[status]}</span>;

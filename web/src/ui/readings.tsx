@@ -2,11 +2,10 @@
  * readings - the latest value of each metric as a card, and a chart of the cards that are switched on.
  */
 import { useEffect, useMemo, useState } from 'react';
-import type { Aggregation } from '../core/api';
 import { formatNumber, labelOf, sortMetrics, unitOf } from '../core/format';
 import { LIMIT_POINTS, Ring, breakGaps } from '../core/ring';
 import type { Metric } from '../core/store';
-import type { Reading } from '../core/wire';
+import type { Aggregate, Reading } from '../core/wire';
 import { useLiveDevice, useLoad } from '../hooks';
 import { api, store } from '../services';
 import { Ago, Choice, Empty, Problem, Skeleton } from './basics';
@@ -33,7 +32,7 @@ export function Readings({ id, tenant, epoch }: Props) {
   const names = sortMetrics(new Set([...Object.keys(device?.metrics ?? {}), ...past]));
   const [chosen, setChosen] = useState<readonly string[] | null>(null);
   const [range, setRange] = useState<Range>('live');
-  const [aggregation, setAggregation] = useState<Aggregation>('avg');
+  const [aggregate, setAggregate] = useState<Aggregate>('avg');
   const shown = (chosen ?? names.slice(0, 2)).filter((name) => names.includes(name));
   const toggle = (name: string) => setChosen(shown.includes(name) ? shown.filter((each) => each !== name) : sortMetrics([...shown, name]));
   const looks = shown.map((metric) => ({ metric, colour: colourOf(names, metric) }));
@@ -53,7 +52,7 @@ export function Readings({ id, tenant, epoch }: Props) {
           <h2 id="chart-title">History</h2>
           <div className="section-tools">
             {range !== 'live' && (
-              <select className="select small" aria-label="Shown value of each interval" value={aggregation} onChange={(event) => setAggregation(event.target.value as Aggregation)}>
+              <select className="select small" aria-label="Shown value of each interval" value={aggregate} onChange={(event) => setAggregate(event.target.value as Aggregate)}>
                 {AGGREGATIONS.map(([key, text]) => <option key={key} value={key}>{text}</option>)}
               </select>
             )}
@@ -62,7 +61,7 @@ export function Readings({ id, tenant, epoch }: Props) {
         </div>
         <div className="panel chart-panel">
           {range === 'live' ? <LiveChart id={id} tenant={tenant} epoch={epoch} looks={looks} found={found} />
-            : <PastChart key={range} id={id} tenant={tenant} epoch={epoch} looks={looks} found={found} hours={Number(range)} aggregation={aggregation} />}
+            : <PastChart key={range} id={id} tenant={tenant} epoch={epoch} looks={looks} found={found} hours={Number(range)} aggregate={aggregate} />}
         </div>
       </section>
     </>
@@ -127,18 +126,18 @@ function liveSource() {
   return { source, add };
 }
 
-function PastChart({ id, tenant, epoch, looks, found, hours, aggregation }: ChartProps & { hours: number; aggregation: Aggregation }) {
-  const past = useLoad(`${id} ${hours} ${aggregation}`, epoch, async (signal) => {
+function PastChart({ id, tenant, epoch, looks, found, hours, aggregate }: ChartProps & { hours: number; aggregate: Aggregate }) {
+  const past = useLoad(`${id} ${hours}`, epoch, async (signal) => {
     const to = Date.now();
     const from = to - hours * HOUR_MS;
-    const readings = await api.aggregated(tenant, id, from, to, aggregation, signal);
-    if (!signal.aborted) found(readings);
-    return { from, to, readings };
+    const buckets = await api.aggregated(tenant, id, from, to, signal);
+    if (!signal.aborted) found(buckets.avg);
+    return { from, to, buckets };
   });
-  const source = useMemo(() => past.data && pastSource(past.data.readings, past.data.from, past.data.to), [past.data]);
+  const source = useMemo(() => past.data && pastSource(past.data.buckets[aggregate], past.data.from, past.data.to), [past.data, aggregate]);
   if (past.error) return <Problem text={past.error} retry={past.reload} />;
   if (!source || !past.data) return <Skeleton rows={6} label="Loading the history" />;
-  if (past.data.readings.length === 0) return <Empty title="No readings in this range." />;
+  if (past.data.buckets.avg.length === 0) return <Empty title="No readings in this range." />;
   return <Frame looks={looks} source={source} label={RANGES.find(([key]) => key === String(hours))?.[1] ?? ''} />;
 }
 

@@ -15,7 +15,7 @@ const METRICS = ['temperature', 'humidity', 'pressure', 'battery', 'rssi'];
 interface Props { deviceId: string; tenant: string; epoch: number }
 
 export function Rules({ deviceId, tenant, epoch }: Props) {
-  const { mayEdit } = useAccount();
+  const { mayEditRules: mayEdit } = useAccount();
   const rules = useLoad(deviceId, epoch, (signal) => api.rules(tenant, deviceId, signal));
   const [edited, setEdited] = useState<AlertRule | 'new' | null>(null);
   const [doomed, setDoomed] = useState<AlertRule | null>(null);
@@ -47,7 +47,7 @@ export function Rules({ deviceId, tenant, epoch }: Props) {
       {edited && <Edit rule={edited === 'new' ? null : edited} deviceId={deviceId} tenant={tenant} close={() => setEdited(null)} done={() => { setEdited(null); rules.reload(); }} />}
       {doomed && (
         <Confirm title="Delete this rule?" verb="Delete rule" close={() => setDoomed(null)} work={remove}>
-          <p>{sentence(doomed)}. Its past alerts stay.</p>
+          <p>{sentence(doomed)}. Its past alerts are removed with it.</p>
         </Confirm>
       )}
     </section>
