@@ -1,13 +1,13 @@
 # What Debian 12 must have installed: one list to build and run, one more for the tests.
 
 PACKAGES_UP=(
-    build-essential cmake ninja-build pkg-config ccache
+    build-essential cmake ninja-build pkg-config ccache libcmocka-dev
     libczmq-dev libzmq3-dev libpq-dev libhiredis-dev libwebsockets-dev libwebsockets-evlib-ev libev-dev
     libmsgpack-dev libjwt-dev libcurl4-openssl-dev libjansson-dev libargon2-dev libxxhash-dev libssl-dev
     postgresql-15 redis-server mosquitto-clients openssl curl ca-certificates procps util-linux
 )
 PACKAGES_TEST=(
-    libcmocka-dev git clang clang-format libclang-rt-14-dev chromium python3 python3-pytest
+    git clang clang-format libclang-rt-14-dev chromium python3 python3-pytest
     python3-paho-mqtt python3-psycopg2 python3-websockets python3-redis python3-requests
     python3-aiosmtpd
 )
