@@ -57,6 +57,14 @@ async function noSidewaysScroll(where) {
   assert.ok(scroll <= width, `${where} is ${scroll} px wide in a window of ${width}`);
 }
 
+async function until(holds, what) {
+  const end = Date.now() + WAIT.timeout;
+  while (!holds()) {
+    assert.ok(Date.now() < end, `in time: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
 const phase = (name) => page.locator(`[data-phase="${name}"]`).waitFor(WAIT);
 const go = (path) => page.goto(base + path);
 const demoCard = () => page.locator('[data-metric="temperature"] .card-value');
@@ -178,6 +186,8 @@ test('the alerts page tells all, or says that there are none', async () => {
 
 test('a restart of the server is survived, and nothing stays stale', { skip: Boolean(BASE_URL) && 'only with the mock' }, async () => {
   await go(`/devices/${DEMO_DEVICE}`);
+  await page.locator('.chart canvas').waitFor(WAIT);
+  await page.locator('.alerts').waitFor(WAIT);
   await phase('live');
   serverAway = true;
   const { port, state } = mock;
@@ -193,12 +203,27 @@ test('a restart of the server is survived, and nothing stays stale', { skip: Boo
   await phase('live');
   state.access.clear();
   mock.kick(1008);
-  await page.waitForFunction(() => document.querySelector('[data-phase]')?.dataset.phase === 'live', null, WAIT);
-  assert.ok(state.access.size > 0, 'the token was refreshed');
+  await until(() => state.access.size > 0, 'the token is refreshed');
+  await phase('live');
   mock.setStatus(DEMO_DEVICE, 'offline');
   await page.locator('.device-sub .status-offline').waitFor(WAIT);
   mock.setStatus(DEMO_DEVICE, 'online');
   state.devices[0].name = 'Demo Temperature Sensor';
+});
+
+test('the keyboard is enough', async () => {
+  await go('/devices');
+  await page.getByRole('link', { name: 'Demo Temperature Sensor' }).waitFor(WAIT);
+  await page.keyboard.press('Tab');
+  assert.equal(await page.evaluate(() => document.activeElement.innerText), 'Skip to content');
+  await page.getByRole('button', { name: 'Add device' }).focus();
+  await page.keyboard.press('Enter');
+  await page.getByRole('dialog', { name: 'Add a device' }).waitFor(WAIT);
+  await page.keyboard.press('Escape');
+  await page.getByRole('dialog').waitFor({ ...WAIT, state: 'detached' });
+  await page.getByRole('radio', { name: 'All' }).focus();
+  await page.keyboard.press('ArrowRight');
+  await page.waitForURL(/status=online/, WAIT);
 });
 
 test('an unknown address and an unknown device say so', async () => {

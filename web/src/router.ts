@@ -33,7 +33,8 @@ export function routeOf(path: string): Route {
   const parts = path.split('/').filter(Boolean);
   if (parts.length === 0) return { page: 'devices' };
   if (parts.length === 1 && parts[0] === 'devices') return { page: 'devices' };
-  if (parts.length === 2 && parts[0] === 'devices') return { page: 'device', id: decodeURIComponent(parts[1]!) };
+  /* Ids are UUIDs: what would have to be escaped is none. */
+  if (parts.length === 2 && parts[0] === 'devices' && /^[\w-]+$/.test(parts[1]!)) return { page: 'device', id: parts[1]! };
   if (parts.length === 1 && parts[0] === 'alerts') return { page: 'alerts' };
   return { page: 'lost' };
 }
