@@ -59,8 +59,7 @@ static int answer(struct exchange *x, const struct answer *a)
 {
     uint8_t header[LWS_PRE + 2048], *start = header + LWS_PRE, *at = start,
                                     *end = header + sizeof header - 1;
-    if (lws_add_http_common_headers(x->wsi, (unsigned)a->status, a->type, x->reply.len, &at,
-                                    end) ||
+    if (lws_add_http_common_headers(x->wsi, (unsigned)a->status, a->type, x->reply.len, &at, end) ||
         add_header(x->wsi, "retry-after:", a->retry_after, &at, end) ||
         add_header(x->wsi, "allow:", a->allow, &at, end) || add_budget(x, &at, end) ||
         add_header(x->wsi, "cache-control:", "no-store", &at, end) ||
@@ -136,12 +135,16 @@ static int answer_probe(struct exchange *x, const char *path, int *ret_rc)
 
 static const char *file_type(const char *path)
 {
-    static const char *const types[][2] = {
-        {".html", "text/html; charset=utf-8"}, {".js", "text/javascript; charset=utf-8"},
-        {".css", "text/css; charset=utf-8"},   {".svg", "image/svg+xml"},
-        {".json", "application/json"},         {".ico", "image/x-icon"},
-        {".png", "image/png"},                 {".woff2", "font/woff2"},
-        {".txt", "text/plain; charset=utf-8"}, {".map", "application/json"}};
+    static const char *const types[][2] = {{".html", "text/html; charset=utf-8"},
+                                           {".js", "text/javascript; charset=utf-8"},
+                                           {".css", "text/css; charset=utf-8"},
+                                           {".svg", "image/svg+xml"},
+                                           {".json", "application/json"},
+                                           {".ico", "image/x-icon"},
+                                           {".png", "image/png"},
+                                           {".woff2", "font/woff2"},
+                                           {".txt", "text/plain; charset=utf-8"},
+                                           {".map", "application/json"}};
     const char *dot = strrchr(path, '.');
     for (size_t i = 0; dot != NULL && i < sizeof types / sizeof *types; i++)
         if (strcmp(dot, types[i][0]) == 0)
@@ -196,8 +199,8 @@ static void put_argument(struct buf *out, const char *text)
 static void read_arguments(struct exchange *x)
 {
     char text[4096];
-    for (int i = 0; lws_hdr_copy_fragment(x->wsi, text, sizeof text, WSI_TOKEN_HTTP_URI_ARGS, i) > 0;
-         i++)
+    for (int i = 0;
+         lws_hdr_copy_fragment(x->wsi, text, sizeof text, WSI_TOKEN_HTTP_URI_ARGS, i) > 0; i++)
         put_argument(&x->request->query, text);
 }
 
@@ -206,9 +209,9 @@ static void read_method(struct exchange *x)
     static const struct {
         enum lws_token_indexes token;
         const char *name;
-    } methods[] = {{WSI_TOKEN_GET_URI, "GET"},         {WSI_TOKEN_POST_URI, "POST"},
-                   {WSI_TOKEN_PUT_URI, "PUT"},         {WSI_TOKEN_DELETE_URI, "DELETE"},
-                   {WSI_TOKEN_PATCH_URI, "PATCH"},     {WSI_TOKEN_OPTIONS_URI, "OPTIONS"},
+    } methods[] = {{WSI_TOKEN_GET_URI, "GET"},     {WSI_TOKEN_POST_URI, "POST"},
+                   {WSI_TOKEN_PUT_URI, "PUT"},     {WSI_TOKEN_DELETE_URI, "DELETE"},
+                   {WSI_TOKEN_PATCH_URI, "PATCH"}, {WSI_TOKEN_OPTIONS_URI, "OPTIONS"},
                    {WSI_TOKEN_HEAD_URI, "HEAD"}};
     snprintf(x->request->method, sizeof x->request->method, "GET");
     for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
@@ -312,8 +315,8 @@ static int begin_rest(struct exchange *x, const char *path)
                        NULL);
     char length[24] = "";
     lws_hdr_copy(x->wsi, length, sizeof length, WSI_TOKEN_HTTP_CONTENT_LENGTH);
-    bool body = atoll(length) > 0 ||
-                lws_hdr_total_length(x->wsi, WSI_TOKEN_HTTP_TRANSFER_ENCODING) > 0;
+    bool body =
+        atoll(length) > 0 || lws_hdr_total_length(x->wsi, WSI_TOKEN_HTTP_TRANSFER_ENCODING) > 0;
     return body ? 0 : proceed(x);
 }
 
@@ -337,8 +340,9 @@ static int begin(struct exchange *x, struct lws *wsi, const char *path)
     return serve_file(x, path);
 }
 
-static void end(struct exchange *x)
+void edge_http_end(void *exchange)
 {
+    struct exchange *x = exchange;
     if (x->edge == NULL)
         return;
     request_destroy(&x->request);
@@ -367,7 +371,7 @@ int edge_http_callback(struct lws *wsi, enum lws_callback_reasons reason, void *
     case LWS_CALLBACK_CLOSED_HTTP:
     case LWS_CALLBACK_HTTP_DROP_PROTOCOL:
         if (x != NULL)
-            end(x);
+            edge_http_end(x);
         return 0;
     default:
         return lws_callback_http_dummy(wsi, reason, user, in, len);

@@ -105,6 +105,8 @@ void edge_watch_statuses(struct edge *self, struct request *answered);
 int edge_http_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
                        size_t len);
 size_t edge_http_size(void);
+/* Its exchange is over: what it held is given back. */
+void edge_http_end(void *exchange);
 void edge_http_answer(struct edge *self, struct request *answered);
 void edge_http_admitted(struct edge *self, const struct msg_admitted *admitted);
 

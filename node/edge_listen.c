@@ -57,19 +57,36 @@ static struct lws_vhost *listen_on(struct edge *self, const char *name, int64_t 
     return vhost;
 }
 
+/* A WebSocket that names no sub-protocol belongs to the vhost's first, as all of HTTP does. */
+static int web_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
+                        size_t len)
+{
+    switch ((int)reason) {
+    case LWS_CALLBACK_ESTABLISHED:
+        edge_http_end(user); /* the place was an exchange's before the upgrade */
+        return edge_live_callback(wsi, reason, user, in, len);
+    case LWS_CALLBACK_RECEIVE:
+    case LWS_CALLBACK_SERVER_WRITEABLE:
+    case LWS_CALLBACK_TIMER:
+    case LWS_CALLBACK_CLOSED:
+        return edge_live_callback(wsi, reason, user, in, len);
+    default:
+        return edge_http_callback(wsi, reason, user, in, len);
+    }
+}
+
 int edge_listen(struct edge *self)
 {
     static struct lws_protocols mqtt[] = {{.name = "mqtt", .callback = edge_mqtt_callback}, {0}};
-    static struct lws_protocols http[] = {{.name = "http", .callback = edge_http_callback},
-                                          {.name = "live", .callback = edge_live_callback},
+    static struct lws_protocols http[] = {{.name = "http", .callback = web_callback},
                                           {.name = "mqtt", .callback = edge_mqtt_callback},
                                           {0}};
     const struct config *config = self->config;
     const uint64_t raw = LWS_SERVER_OPTION_ADOPT_APPLY_LISTEN_ACCEPT_CONFIG;
-    mqtt[0].per_session_data_size = http[2].per_session_data_size = edge_mqtt_conn_size();
-    mqtt[0].rx_buffer_size = http[2].rx_buffer_size = 65536;
-    http[0].per_session_data_size = edge_http_size();
-    http[1].per_session_data_size = edge_live_size();
+    mqtt[0].per_session_data_size = http[1].per_session_data_size = edge_mqtt_conn_size();
+    mqtt[0].rx_buffer_size = http[1].rx_buffer_size = 65536;
+    http[0].per_session_data_size =
+        edge_http_size() > edge_live_size() ? edge_http_size() : edge_live_size();
     self->lws = make_context(self);
     if (self->lws == NULL) {
         log_event(LEVEL_ERROR, "context_failed", "reason",
