@@ -26,7 +26,7 @@ function lookOf(link: Link): Look {
 }
 
 function Countdown({ until }: { until: number }) {
-  return <span aria-hidden="true"> in {Math.max(0, Math.ceil((until - useNow()) / 1000))} s</span>;
+  return <span aria-hidden="true"> in {Math.max(0, Math.floor((until - useNow()) / 1000))} s</span>;
 }
 
 export function LinkState() {
