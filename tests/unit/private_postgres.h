@@ -49,7 +49,8 @@ static inline void private_postgres_start(struct private_postgres *self)
         usleep(100000);
     }
     shell("cat %s/log >&2", self->folder);
-    CHECK(!"PostgreSQL does not start");
+    fprintf(stderr, "PostgreSQL does not start\n");
+    abort();
 }
 
 static inline void private_postgres_kill(struct private_postgres *self)
