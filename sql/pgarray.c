@@ -12,30 +12,30 @@
 #define BYTES_MAX ((size_t)1 << 30)
 #define JSONB_VERSION 1
 
-void params_init(struct params *self)
+void pgarray_init(struct pgarray *self)
 {
     memset(self, 0, sizeof *self);
     buf_init(&self->bytes, BYTES_MAX);
 }
 
-void params_free(struct params *self)
+void pgarray_free(struct pgarray *self)
 {
     buf_free(&self->bytes);
 }
 
-void params_clear(struct params *self)
+void pgarray_clear(struct pgarray *self)
 {
     buf_clear(&self->bytes);
     self->count = 0;
 }
 
-bool params_failed(const struct params *self)
+bool pgarray_failed(const struct pgarray *self)
 {
     return buf_failed(&self->bytes);
 }
 
-void params_views(const struct params *self, const char *ret_values[static PARAMS_MAX],
-                  int ret_formats[static PARAMS_MAX])
+void pgarray_views(const struct pgarray *self, const char *ret_values[static PGARRAY_MAX],
+                   int ret_formats[static PGARRAY_MAX])
 {
     for (int i = 0; i < self->count; i++) {
         ret_values[i] = (const char *)self->bytes.data + self->at[i];
@@ -43,13 +43,13 @@ void params_views(const struct params *self, const char *ret_values[static PARAM
     }
 }
 
-static void begin_value(struct params *self)
+static void begin_value(struct pgarray *self)
 {
-    CHECK(self->count < PARAMS_MAX);
+    CHECK(self->count < PGARRAY_MAX);
     self->at[self->count] = self->bytes.len;
 }
 
-static void end_value(struct params *self)
+static void end_value(struct pgarray *self)
 {
     self->len[self->count] = (int)(self->bytes.len - self->at[self->count]);
     self->count++;
@@ -76,14 +76,14 @@ static uint64_t float8_bits(double value)
     return bits;
 }
 
-void params_text(struct params *self, const char *text)
+void pgarray_text(struct pgarray *self, const char *text)
 {
     begin_value(self);
     buf_puts(&self->bytes, text);
     end_value(self);
 }
 
-void params_int8(struct params *self, int64_t value)
+void pgarray_int8(struct pgarray *self, int64_t value)
 {
     uint8_t wire[8];
     store_64(wire, (uint64_t)value);
@@ -94,7 +94,7 @@ void params_int8(struct params *self, int64_t value)
 
 /* Dimensions, has nulls, element type, length, lower bound; length and nulls are known at the end.
  */
-static void begin_array(struct params *self, uint32_t oid)
+static void begin_array(struct pgarray *self, uint32_t oid)
 {
     uint8_t header[HEADER_BYTES];
     uint8_t *at = store_32(header, 1);
@@ -109,28 +109,28 @@ static void begin_array(struct params *self, uint32_t oid)
     buf_put(&self->bytes, header, sizeof header);
 }
 
-void params_begin_uuids(struct params *self)
+void pgarray_begin_uuids(struct pgarray *self)
 {
     begin_array(self, OID_UUID);
 }
-void params_begin_int8s(struct params *self)
+void pgarray_begin_int8s(struct pgarray *self)
 {
     begin_array(self, OID_INT8);
 }
-void params_begin_times(struct params *self)
+void pgarray_begin_times(struct pgarray *self)
 {
     begin_array(self, OID_TIMESTAMPTZ);
 }
-void params_begin_float8s(struct params *self)
+void pgarray_begin_float8s(struct pgarray *self)
 {
     begin_array(self, OID_FLOAT8);
 }
-void params_begin_texts(struct params *self, enum params_type type)
+void pgarray_begin_texts(struct pgarray *self, enum pgarray_type type)
 {
     begin_array(self, type);
 }
 
-void params_end(struct params *self)
+void pgarray_end(struct pgarray *self)
 {
     if (!self->bytes.failed) {
         uint8_t *header = self->bytes.data + self->head;
@@ -140,7 +140,7 @@ void params_end(struct params *self)
     end_value(self);
 }
 
-void params_put_null(struct params *self)
+void pgarray_put_null(struct pgarray *self)
 {
     static const uint8_t null[4] = {0xff, 0xff, 0xff, 0xff};
     buf_put(&self->bytes, null, sizeof null);
@@ -149,7 +149,7 @@ void params_put_null(struct params *self)
 }
 
 /* Room for an element of `len` bytes; its length is written. NULL: failed. */
-static uint8_t *element(struct params *self, size_t len)
+static uint8_t *element(struct pgarray *self, size_t len)
 {
     uint8_t *at = buf_reserve(&self->bytes, 4 + len);
     if (at == NULL)
@@ -159,43 +159,43 @@ static uint8_t *element(struct params *self, size_t len)
     return store_32(at, (uint32_t)len);
 }
 
-void params_put_uuid(struct params *self, const struct uuid *id)
+void pgarray_put_uuid(struct pgarray *self, const struct uuid *id)
 {
     uint8_t *at = element(self, sizeof *id);
     if (at != NULL)
         memcpy(at, id, sizeof *id);
 }
 
-void params_put_int8(struct params *self, int64_t value)
+void pgarray_put_int8(struct pgarray *self, int64_t value)
 {
     uint8_t *at = element(self, sizeof value);
     if (at != NULL)
         store_64(at, (uint64_t)value);
 }
 
-void params_put_time(struct params *self, int64_t unix_us)
+void pgarray_put_time(struct pgarray *self, int64_t unix_us)
 {
     if (unix_us == 0)
-        params_put_null(self);
+        pgarray_put_null(self);
     else
-        params_put_int8(self, unix_us - DB_EPOCH_US);
+        pgarray_put_int8(self, unix_us - DB_EPOCH_US);
 }
 
-void params_put_float8(struct params *self, double value)
+void pgarray_put_float8(struct pgarray *self, double value)
 {
     uint8_t *at = element(self, sizeof value);
     if (at != NULL)
         store_64(at, float8_bits(value));
 }
 
-void params_put_text(struct params *self, const void *text, size_t len)
+void pgarray_put_text(struct pgarray *self, const void *text, size_t len)
 {
     uint8_t *at = element(self, len);
     if (at != NULL && len > 0)
         memcpy(at, text, len);
 }
 
-void params_put_jsonb(struct params *self, const void *json, size_t len)
+void pgarray_put_jsonb(struct pgarray *self, const void *json, size_t len)
 {
     uint8_t *at = element(self, len + 1);
     if (at == NULL)
@@ -211,21 +211,21 @@ static const void *cell(struct column column, uint32_t i)
 
 /* The columns of the readings are most of what is ever written: one reservation a column, and no
  * call an element. NULL: failed; the array is begun. */
-static uint8_t *begin_column(struct params *self, uint32_t oid, uint32_t count, size_t len)
+static uint8_t *begin_column(struct pgarray *self, uint32_t oid, uint32_t count, size_t len)
 {
     begin_array(self, oid);
     return buf_reserve(&self->bytes, count * (4 + len));
 }
 
-static void end_column(struct params *self, const uint8_t *end, uint32_t count)
+static void end_column(struct pgarray *self, const uint8_t *end, uint32_t count)
 {
     if (end != NULL)
         self->bytes.len = (size_t)(end - self->bytes.data);
     self->elements = count;
-    params_end(self);
+    pgarray_end(self);
 }
 
-void params_uuids(struct params *self, struct column column)
+void pgarray_uuids(struct pgarray *self, struct column column)
 {
     uint8_t *at = begin_column(self, OID_UUID, column.count, sizeof(struct uuid));
     for (uint32_t i = 0; at != NULL && i < column.count; i++) {
@@ -243,7 +243,7 @@ static int64_t cell_int8(struct column column, uint32_t i)
     return value;
 }
 
-void params_int8s(struct params *self, struct column column)
+void pgarray_int8s(struct pgarray *self, struct column column)
 {
     uint8_t *at = begin_column(self, OID_INT8, column.count, 8);
     for (uint32_t i = 0; at != NULL && i < column.count; i++)
@@ -251,7 +251,7 @@ void params_int8s(struct params *self, struct column column)
     end_column(self, at, column.count);
 }
 
-void params_times(struct params *self, struct column column)
+void pgarray_times(struct pgarray *self, struct column column)
 {
     uint8_t *at = begin_column(self, OID_TIMESTAMPTZ, column.count, 8);
     for (uint32_t i = 0; at != NULL && i < column.count; i++) {
@@ -263,7 +263,7 @@ void params_times(struct params *self, struct column column)
     end_column(self, at, column.count);
 }
 
-void params_float8s(struct params *self, struct column column)
+void pgarray_float8s(struct pgarray *self, struct column column)
 {
     uint8_t *at = begin_column(self, OID_FLOAT8, column.count, 8);
     for (uint32_t i = 0; at != NULL && i < column.count; i++)
@@ -271,8 +271,8 @@ void params_float8s(struct params *self, struct column column)
     end_column(self, at, column.count);
 }
 
-void params_float8s_present(struct params *self, struct column column, struct column present,
-                            uint32_t bit)
+void pgarray_float8s_present(struct pgarray *self, struct column column, struct column present,
+                             uint32_t bit)
 {
     uint8_t *at = begin_column(self, OID_FLOAT8, column.count, 8);
     for (uint32_t i = 0; at != NULL && i < column.count; i++) {

@@ -4,21 +4,21 @@
  * column, built straight from arrays of structs.
  *
  * Owner: whoever sends; used again for each statement, the memory is kept.
- * Bound: PARAMS_MAX parameters; bytes up to PostgreSQL's own gigabyte.
- * Holds: nothing fails on its way: params_failed() is asked once, before sending.
+ * Bound: PGARRAY_MAX parameters; bytes up to PostgreSQL's own gigabyte.
+ * Holds: nothing fails on its way: pgarray_failed() is asked once, before sending.
  */
 #include "proto/buf.h"
 #include "proto/uuid.h"
 #include <stdbool.h>
 #include <stdint.h>
 
-#define PARAMS_MAX 32
+#define PGARRAY_MAX 32
 
-struct params {
+struct pgarray {
     struct buf bytes;
     int count;
-    size_t at[PARAMS_MAX];
-    int len[PARAMS_MAX];
+    size_t at[PGARRAY_MAX];
+    int len[PGARRAY_MAX];
     /* the array being written */
     size_t head;
     uint32_t elements;
@@ -34,40 +34,40 @@ struct column {
 #define COLUMN(array, member, n)                                                                   \
     ((struct column){.first = &(array)->member, .stride = sizeof *(array), .count = (n)})
 
-enum params_type { PARAMS_TEXT = 25, PARAMS_JSONB = 3802 };
+enum pgarray_type { PGARRAY_TEXT = 25, PGARRAY_JSONB = 3802 };
 
-void params_init(struct params *self);
-void params_free(struct params *self);
-void params_clear(struct params *self);
-bool params_failed(const struct params *self);
+void pgarray_init(struct pgarray *self);
+void pgarray_free(struct pgarray *self);
+void pgarray_clear(struct pgarray *self);
+bool pgarray_failed(const struct pgarray *self);
 /* Fills in libpq's views of the parameters, valid until the next change. */
-void params_views(const struct params *self, const char *ret_values[static PARAMS_MAX],
-                  int ret_formats[static PARAMS_MAX]);
+void pgarray_views(const struct pgarray *self, const char *ret_values[static PGARRAY_MAX],
+                   int ret_formats[static PGARRAY_MAX]);
 
 /* Single values. */
-void params_text(struct params *self, const char *text);
-void params_int8(struct params *self, int64_t value);
+void pgarray_text(struct pgarray *self, const char *text);
+void pgarray_int8(struct pgarray *self, int64_t value);
 
 /* Whole columns. */
-void params_uuids(struct params *self, struct column column);   /* struct uuid */
-void params_int8s(struct params *self, struct column column);   /* int64_t */
-void params_times(struct params *self, struct column column);   /* int64_t, Unix µs; 0: NULL */
-void params_float8s(struct params *self, struct column column); /* double */
+void pgarray_uuids(struct pgarray *self, struct column column);   /* struct uuid */
+void pgarray_int8s(struct pgarray *self, struct column column);   /* int64_t */
+void pgarray_times(struct pgarray *self, struct column column);   /* int64_t, Unix µs; 0: NULL */
+void pgarray_float8s(struct pgarray *self, struct column column); /* double */
 /* double, NULL where `bit` is not in the uint32_t of `present`. */
-void params_float8s_present(struct params *self, struct column column, struct column present,
-                            uint32_t bit);
+void pgarray_float8s_present(struct pgarray *self, struct column column, struct column present,
+                             uint32_t bit);
 
 /* Element by element, between begin and end. */
-void params_begin_uuids(struct params *self);
-void params_begin_int8s(struct params *self);
-void params_begin_times(struct params *self);
-void params_begin_float8s(struct params *self);
-void params_begin_texts(struct params *self, enum params_type type);
-void params_end(struct params *self);
-void params_put_null(struct params *self);
-void params_put_uuid(struct params *self, const struct uuid *id);
-void params_put_int8(struct params *self, int64_t value);
-void params_put_time(struct params *self, int64_t unix_us); /* 0: NULL */
-void params_put_float8(struct params *self, double value);
-void params_put_text(struct params *self, const void *text, size_t len);
-void params_put_jsonb(struct params *self, const void *json, size_t len);
+void pgarray_begin_uuids(struct pgarray *self);
+void pgarray_begin_int8s(struct pgarray *self);
+void pgarray_begin_times(struct pgarray *self);
+void pgarray_begin_float8s(struct pgarray *self);
+void pgarray_begin_texts(struct pgarray *self, enum pgarray_type type);
+void pgarray_end(struct pgarray *self);
+void pgarray_put_null(struct pgarray *self);
+void pgarray_put_uuid(struct pgarray *self, const struct uuid *id);
+void pgarray_put_int8(struct pgarray *self, int64_t value);
+void pgarray_put_time(struct pgarray *self, int64_t unix_us); /* 0: NULL */
+void pgarray_put_float8(struct pgarray *self, double value);
+void pgarray_put_text(struct pgarray *self, const void *text, size_t len);
+void pgarray_put_jsonb(struct pgarray *self, const void *json, size_t len);

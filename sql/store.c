@@ -34,7 +34,7 @@ store_t *store_new(const struct store_config *config)
     self->config = *config;
     self->refused = refused;
     self->run.config = &self->config;
-    params_init(&self->run.params);
+    pgarray_init(&self->run.params);
     return self;
 }
 
@@ -44,7 +44,7 @@ void store_destroy(store_t **self_p)
     if (self == NULL)
         return;
     run_disconnect(&self->run);
-    params_free(&self->run.params);
+    pgarray_free(&self->run.params);
     batch_destroy(&self->refused);
     free(self);
     *self_p = NULL;

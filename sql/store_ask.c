@@ -45,23 +45,23 @@ static uint32_t alerts_count(const struct batch *batch)
     return batch->alerts_count;
 }
 
-static void alerts_encode(struct params *params, const struct job *job, struct step step)
+static void alerts_encode(struct pgarray *params, const struct job *job, struct step step)
 {
     const struct batch_alert *alerts = job->batch->alerts + step.from;
-    params_uuids(params, COLUMN(alerts, event, step.count));
-    params_uuids(params, COLUMN(alerts, rule, step.count));
-    params_uuids(params, COLUMN(alerts, tenant, step.count));
-    params_uuids(params, COLUMN(alerts, device, step.count));
-    params_begin_texts(params, PARAMS_TEXT);
+    pgarray_uuids(params, COLUMN(alerts, event, step.count));
+    pgarray_uuids(params, COLUMN(alerts, rule, step.count));
+    pgarray_uuids(params, COLUMN(alerts, tenant, step.count));
+    pgarray_uuids(params, COLUMN(alerts, device, step.count));
+    pgarray_begin_texts(params, PGARRAY_TEXT);
     for (uint32_t i = 0; i < step.count; i++)
         store_put_text(params, job->batch, alerts[i].metric);
-    params_end(params);
-    params_begin_texts(params, PARAMS_TEXT);
+    pgarray_end(params);
+    pgarray_begin_texts(params, PGARRAY_TEXT);
     for (uint32_t i = 0; i < step.count; i++)
         store_put_text(params, job->batch, alerts[i].message);
-    params_end(params);
-    params_float8s(params, COLUMN(alerts, value, step.count));
-    params_times(params, COLUMN(alerts, fired_at_us, step.count));
+    pgarray_end(params);
+    pgarray_float8s(params, COLUMN(alerts, value, step.count));
+    pgarray_times(params, COLUMN(alerts, fired_at_us, step.count));
 }
 
 static bool alerts_answer(const PGresult *result, struct batch *batch, struct step step)
@@ -95,19 +95,19 @@ static uint32_t checks_count(const struct batch *batch)
     return batch->checks_count;
 }
 
-static void checks_encode(struct params *params, const struct job *job, struct step step)
+static void checks_encode(struct pgarray *params, const struct job *job, struct step step)
 {
     const struct batch_check *checks = job->batch->checks + step.from;
-    params_uuids(params, COLUMN(checks, device, step.count));
-    params_times(params, COLUMN(checks, timestamp_us, step.count));
-    params_begin_int8s(params);
+    pgarray_uuids(params, COLUMN(checks, device, step.count));
+    pgarray_times(params, COLUMN(checks, timestamp_us, step.count));
+    pgarray_begin_int8s(params);
     for (uint32_t i = 0; i < step.count; i++) /* seq is signed: so is its upper half */
-        params_put_int8(params, (int32_t)checks[i].message_key);
-    params_end(params);
-    params_begin_texts(params, PARAMS_JSONB);
+        pgarray_put_int8(params, (int32_t)checks[i].message_key);
+    pgarray_end(params);
+    pgarray_begin_texts(params, PGARRAY_JSONB);
     for (uint32_t i = 0; i < step.count; i++)
         store_put_jsonb(params, job->batch, checks[i].payload);
-    params_end(params);
+    pgarray_end(params);
 }
 
 static bool checks_answer(const PGresult *result, struct batch *batch, struct step step)
@@ -140,9 +140,9 @@ static uint32_t loads_count(const struct batch *batch)
     return batch->loads_count;
 }
 
-static void loads_encode(struct params *params, const struct job *job, struct step step)
+static void loads_encode(struct pgarray *params, const struct job *job, struct step step)
 {
-    params_uuids(params, COLUMN(job->batch->loads + step.from, device, step.count));
+    pgarray_uuids(params, COLUMN(job->batch->loads + step.from, device, step.count));
 }
 
 /* What is neither online nor idle (also 'error' and 'provisioning') has yet to come. */

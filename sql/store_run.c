@@ -131,14 +131,14 @@ static enum db_failure read_all(struct run *self, const struct job *job, const s
 static bool send_step(struct run *self, const struct job *job, struct step step)
 {
     const struct statement_def *def = statement_defs[step.statement];
-    const char *values[PARAMS_MAX];
-    int formats[PARAMS_MAX];
-    params_clear(&self->params);
+    const char *values[PGARRAY_MAX];
+    int formats[PGARRAY_MAX];
+    pgarray_clear(&self->params);
     if (def->encode != NULL)
         def->encode(&self->params, job, step);
-    if (params_failed(&self->params))
+    if (pgarray_failed(&self->params))
         return false;
-    params_views(&self->params, values, formats);
+    pgarray_views(&self->params, values, formats);
     return PQsendQueryPrepared(self->conn, def->name, self->params.count, values, self->params.len,
                                formats, 1) == 1;
 }
@@ -148,8 +148,8 @@ enum db_failure run_steps(struct run *self, const struct job *job, const struct 
 {
     for (uint32_t i = 0; i < count; i++)
         if (!send_step(self, job, steps[i]))
-            return params_failed(&self->params) ? fail(self, DB_RETRY, err_text(ERR_MEMORY))
-                                                : fail_conn(self);
+            return pgarray_failed(&self->params) ? fail(self, DB_RETRY, err_text(ERR_MEMORY))
+                                                 : fail_conn(self);
     if (PQpipelineSync(self->conn) != 1)
         return fail_conn(self);
     return read_all(self, job, steps, count);

@@ -14,7 +14,7 @@
 struct run {
     const struct store_config *config;
     PGconn *conn; /* NULL: none */
-    struct params params;
+    struct pgarray params;
     bool stopped;     /* should_stop said so: what was sent has an unknown outcome */
     char reason[256]; /* of the last failure */
 };

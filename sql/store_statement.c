@@ -7,11 +7,11 @@ static uint32_t fence_count(const struct batch *batch)
            batch->rejects_count;
 }
 
-static void fence_encode(struct params *params, const struct job *job, struct step step)
+static void fence_encode(struct pgarray *params, const struct job *job, struct step step)
 {
     (void)step;
-    params_text(params, job->node_id);
-    params_int8(params, job->incarnation);
+    pgarray_text(params, job->node_id);
+    pgarray_int8(params, job->incarnation);
 }
 
 /* COMMIT of a transaction that has failed answers ROLLBACK, and is no error. */

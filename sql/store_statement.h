@@ -47,7 +47,7 @@ struct statement_def {
     const char *name, *sql;
     /* Length of its list; NULL: it has none and always runs. */
     uint32_t (*count)(const struct batch *batch);
-    void (*encode)(struct params *params, const struct job *job, struct step step);
+    void (*encode)(struct pgarray *params, const struct job *job, struct step step);
     /* NULL: nothing to learn from the result. False: the result is not as it must be. */
     bool (*answer)(const PGresult *result, struct batch *batch, struct step step);
 };
@@ -61,17 +61,17 @@ extern const struct statement_def store_rows, store_rows_again, store_hours, sto
 extern const struct statement_def store_alerts, store_checks, store_loads, store_rules;
 
 /* An element of the batch's texts. */
-static inline void store_put_text(struct params *params, const struct batch *batch,
+static inline void store_put_text(struct pgarray *params, const struct batch *batch,
                                   struct text text)
 {
-    params_put_text(params, batch_text_of(batch, text), text.len);
+    pgarray_put_text(params, batch_text_of(batch, text), text.len);
 }
 /* Empty: NULL. */
-static inline void store_put_jsonb(struct params *params, const struct batch *batch,
+static inline void store_put_jsonb(struct pgarray *params, const struct batch *batch,
                                    struct text text)
 {
     if (text.len == 0)
-        params_put_null(params);
+        pgarray_put_null(params);
     else
-        params_put_jsonb(params, batch_text_of(batch, text), text.len);
+        pgarray_put_jsonb(params, batch_text_of(batch, text), text.len);
 }

@@ -21,20 +21,20 @@ static uint32_t rows_count(const struct batch *batch)
     return batch->rows_count;
 }
 
-static void rows_encode(struct params *params, const struct job *job, struct step step)
+static void rows_encode(struct pgarray *params, const struct job *job, struct step step)
 {
     const struct batch_row *rows = job->batch->rows + step.from;
-    params_uuids(params, COLUMN(rows, tenant, step.count));
-    params_uuids(params, COLUMN(rows, device, step.count));
-    params_times(params, COLUMN(rows, timestamp_us, step.count));
-    params_int8s(params, COLUMN(rows, seq, step.count));
+    pgarray_uuids(params, COLUMN(rows, tenant, step.count));
+    pgarray_uuids(params, COLUMN(rows, device, step.count));
+    pgarray_times(params, COLUMN(rows, timestamp_us, step.count));
+    pgarray_int8s(params, COLUMN(rows, seq, step.count));
     for (uint32_t m = 0; m < METRICS; m++)
-        params_float8s_present(params, COLUMN(rows, value[m], step.count),
-                               COLUMN(rows, present, step.count), 1u << m);
-    params_begin_texts(params, PARAMS_JSONB);
+        pgarray_float8s_present(params, COLUMN(rows, value[m], step.count),
+                                COLUMN(rows, present, step.count), 1u << m);
+    pgarray_begin_texts(params, PGARRAY_JSONB);
     for (uint32_t i = 0; i < step.count; i++)
         store_put_jsonb(params, job->batch, rows[i].extra);
-    params_end(params);
+    pgarray_end(params);
 }
 
 /* --- rollups --------------------------------------------------------------------------------- */
@@ -103,64 +103,64 @@ static uint32_t rebuilds_count(const struct batch *batch)
 
 /* min, max, sum and last of nothing are NULL. */
 #define PUT_STAT(params, job, step, m, stat)                                                       \
-    params_begin_float8s(params);                                                                  \
+    pgarray_begin_float8s(params);                                                                 \
     FOR_HOURS(h, job, step)                                                                        \
     {                                                                                              \
         if (h->stats.metric[m].count == 0)                                                         \
-            params_put_null(params);                                                               \
+            pgarray_put_null(params);                                                              \
         else                                                                                       \
-            params_put_float8(params, h->stats.metric[m].stat);                                    \
+            pgarray_put_float8(params, h->stats.metric[m].stat);                                   \
     }                                                                                              \
-    params_end(params)
+    pgarray_end(params)
 
-static void hours_encode_metric(struct params *params, const struct job *job, struct step step,
+static void hours_encode_metric(struct pgarray *params, const struct job *job, struct step step,
                                 uint32_t m)
 {
-    params_begin_int8s(params);
+    pgarray_begin_int8s(params);
     FOR_HOURS(h, job, step)
-    params_put_int8(params, (int64_t)h->stats.metric[m].count);
-    params_end(params);
+    pgarray_put_int8(params, (int64_t)h->stats.metric[m].count);
+    pgarray_end(params);
     PUT_STAT(params, job, step, m, min);
     PUT_STAT(params, job, step, m, max);
     PUT_STAT(params, job, step, m, sum);
     PUT_STAT(params, job, step, m, last);
 }
 
-static void hours_encode(struct params *params, const struct job *job, struct step step)
+static void hours_encode(struct pgarray *params, const struct job *job, struct step step)
 {
-    params_begin_uuids(params);
+    pgarray_begin_uuids(params);
     FOR_HOURS(h, job, step)
-    params_put_uuid(params, &h->tenant);
-    params_end(params);
-    params_begin_uuids(params);
+    pgarray_put_uuid(params, &h->tenant);
+    pgarray_end(params);
+    pgarray_begin_uuids(params);
     FOR_HOURS(h, job, step)
-    params_put_uuid(params, &h->device);
-    params_end(params);
-    params_begin_times(params);
+    pgarray_put_uuid(params, &h->device);
+    pgarray_end(params);
+    pgarray_begin_times(params);
     FOR_HOURS(h, job, step)
-    params_put_time(params, h->hour_us);
-    params_end(params);
-    params_begin_int8s(params);
+    pgarray_put_time(params, h->hour_us);
+    pgarray_end(params);
+    pgarray_begin_int8s(params);
     FOR_HOURS(h, job, step)
-    params_put_int8(params, (int64_t)h->stats.samples);
-    params_end(params);
+    pgarray_put_int8(params, (int64_t)h->stats.samples);
+    pgarray_end(params);
     for (uint32_t m = 0; m < METRICS; m++)
         hours_encode_metric(params, job, step, m);
 }
 
-static void rebuilds_encode(struct params *params, const struct job *job, struct step step)
+static void rebuilds_encode(struct pgarray *params, const struct job *job, struct step step)
 {
     const struct batch_rollup *rollups = job->batch->rollups + step.from;
-    params_begin_times(params);
+    pgarray_begin_times(params);
     for (uint32_t i = 0; i < step.count; i++)
         if (rollups[i].rebuild)
-            params_put_time(params, rollups[i].hour_us);
-    params_end(params);
-    params_begin_uuids(params);
+            pgarray_put_time(params, rollups[i].hour_us);
+    pgarray_end(params);
+    pgarray_begin_uuids(params);
     for (uint32_t i = 0; i < step.count; i++)
         if (rollups[i].rebuild)
-            params_put_uuid(params, &rollups[i].device);
-    params_end(params);
+            pgarray_put_uuid(params, &rollups[i].device);
+    pgarray_end(params);
 }
 
 /* --- touches --------------------------------------------------------------------------------- */
@@ -193,23 +193,23 @@ static const char *status_name(uint8_t status)
 
 /* Sorted, so that concurrent writers lock devices in one order. Stable only in the caller's
  * order of *different* devices: the shard gathers a device's touches into one. */
-static void touches_encode(struct params *params, const struct job *job, struct step step)
+static void touches_encode(struct pgarray *params, const struct job *job, struct step step)
 {
     struct batch_touch *touches = job->batch->touches + step.from;
     qsort(touches, step.count, sizeof *touches, touch_order);
-    params_uuids(params, COLUMN(touches, device, step.count));
-    params_begin_texts(params, PARAMS_TEXT);
+    pgarray_uuids(params, COLUMN(touches, device, step.count));
+    pgarray_begin_texts(params, PGARRAY_TEXT);
     for (uint32_t i = 0; i < step.count; i++) {
         const char *name = status_name(touches[i].status);
-        params_put_text(params, name, strlen(name));
+        pgarray_put_text(params, name, strlen(name));
     }
-    params_end(params);
-    params_times(params, COLUMN(touches, last_seen_us, step.count));
-    params_times(params, COLUMN(touches, latest_us, step.count));
-    params_begin_texts(params, PARAMS_JSONB);
+    pgarray_end(params);
+    pgarray_times(params, COLUMN(touches, last_seen_us, step.count));
+    pgarray_times(params, COLUMN(touches, latest_us, step.count));
+    pgarray_begin_texts(params, PGARRAY_JSONB);
     for (uint32_t i = 0; i < step.count; i++)
         store_put_jsonb(params, job->batch, touches[i].latest);
-    params_end(params);
+    pgarray_end(params);
 }
 
 /* --- rejects --------------------------------------------------------------------------------- */
@@ -233,37 +233,37 @@ static struct uuid reject_id(const struct job *job, uint32_t index)
     return id;
 }
 
-static void put_safe(struct params *params, const struct batch *batch, struct text text)
+static void put_safe(struct pgarray *params, const struct batch *batch, struct text text)
 {
     char safe[REJECT_TEXT_BYTES];
-    params_put_text(params, safe,
-                    store_text(batch_text_of(batch, text), text.len, safe, sizeof safe));
+    pgarray_put_text(params, safe,
+                     store_text(batch_text_of(batch, text), text.len, safe, sizeof safe));
 }
 
 #define PUT_SAFE(params, batch, rejects, count, field)                                             \
-    params_begin_texts(params, PARAMS_TEXT);                                                       \
+    pgarray_begin_texts(params, PGARRAY_TEXT);                                                     \
     for (uint32_t i = 0; i < (count); i++)                                                         \
         put_safe(params, batch, (rejects)[i].field);                                               \
-    params_end(params)
+    pgarray_end(params)
 
-static void rejects_encode(struct params *params, const struct job *job, struct step step)
+static void rejects_encode(struct pgarray *params, const struct job *job, struct step step)
 {
     const struct batch_reject *rejects = job->batch->rejects + step.from;
-    params_begin_uuids(params);
+    pgarray_begin_uuids(params);
     for (uint32_t i = 0; i < step.count; i++) {
         struct uuid id = reject_id(job, step.from + i);
-        params_put_uuid(params, &id);
+        pgarray_put_uuid(params, &id);
     }
-    params_end(params);
-    params_uuids(params, COLUMN(rejects, tenant, step.count));
-    params_begin_uuids(params);
+    pgarray_end(params);
+    pgarray_uuids(params, COLUMN(rejects, tenant, step.count));
+    pgarray_begin_uuids(params);
     for (uint32_t i = 0; i < step.count; i++) {
         if (uuid_is_nil(&rejects[i].device))
-            params_put_null(params);
+            pgarray_put_null(params);
         else
-            params_put_uuid(params, &rejects[i].device);
+            pgarray_put_uuid(params, &rejects[i].device);
     }
-    params_end(params);
+    pgarray_end(params);
     PUT_SAFE(params, job->batch, rejects, step.count, topic);
     PUT_SAFE(params, job->batch, rejects, step.count, reason);
     PUT_SAFE(params, job->batch, rejects, step.count, payload);
