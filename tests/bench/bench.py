@@ -4,6 +4,7 @@ table, writes JSON. README.md says what the figures mean."""
 import argparse
 import json
 import os
+import subprocess
 import sys
 
 import ingest
@@ -41,6 +42,17 @@ def write_json(path, results):
         file.write("\n")
 
 
+def run_parts(chosen, cluster, table, results, seconds):
+    """A part that fails is told and does not take the others with it."""
+    results["failed"] = {}
+    for name, part in chosen.items():
+        try:
+            part(cluster, table, results, seconds)
+        except (RuntimeError, OSError, subprocess.SubprocessError) as error:
+            print("%s failed: %s" % (name, error), file=sys.stderr, flush=True)
+            results["failed"][name] = str(error)
+
+
 def main():
     options = arguments()
     chosen = PARTS if options.name == "ingest" else {options.name: PARTS[options.name]}
@@ -52,15 +64,14 @@ def main():
     try:
         cluster.up()
         ingest.prepare(cluster)
-        for part in chosen.values():
-            part(cluster, table, results, options.seconds)
+        run_parts(chosen, cluster, table, results, options.seconds)
     finally:
         cluster.down()
         results["table"] = table.rows
         write_json(options.json or os.path.join(ROOT, "build", "bench", options.name + ".json"),
                    results)
         print(table.text())
-    missed = table.missed()
+    missed = table.missed() + ["%s (failed)" % name for name in results["failed"]]
     if missed:
         print("\nnot met: %s" % "; ".join(missed))
     return 1 if missed else 0

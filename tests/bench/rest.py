@@ -48,7 +48,7 @@ def span(days):
 def queries():
     """Name and path below a device."""
     return (("raw page of 100", "/telemetry?per_page=100&" + span(DAYS)),
-            ("latest", "/telemetry/latest?minutes=60"),
+            ("latest", "/telemetry/latest"),
             ("24 h aggregated", "/telemetry/aggregated?" + span(1)),
             ("30 d aggregated", "/telemetry/aggregated?" + span(DAYS)))
 
