@@ -1,0 +1,666 @@
+"""The REST API of the contract: every route's good way, its refusals, and who may do what."""
+
+import datetime
+import json
+import math
+import random
+import threading
+import uuid
+
+import pytest
+
+from cluster import DEVICE, TENANT
+
+UTC = datetime.timezone.utc
+METRICS = ("temperature", "humidity", "pressure", "battery", "rssi")
+PASSWORD = "admin123"
+
+
+class Tenant:
+    """One tenant's door to the API: paths are below its own, tokens are of its users."""
+
+    def __init__(self, g, tenant, emails):
+        self.g, self.id = g, tenant
+        self.tokens = {role: g.login(email, PASSWORD) for role, email in emails.items()}
+        self.emails = emails
+
+    def path(self, path):
+        return "/tenants/%s%s" % (self.id, path)
+
+    def request(self, method, path, json=None, role="TENANT_ADMIN", **more):
+        return self.g.request(method, self.path(path), self.tokens[role], json, **more)
+
+    def api(self, method, path, json=None, status=None, role="TENANT_ADMIN", **more):
+        return self.g.api(method, self.path(path), self.tokens[role], json, status, **more)
+
+    def data(self, method, path, json=None, status=None, role="TENANT_ADMIN", **more):
+        return self.api(method, path, json, status, role, **more)["data"]
+
+    def problem(self, method, path, json=None, status=None, role="TENANT_ADMIN", **more):
+        response = self.request(method, path, json, role, **more)
+        assert response.status_code == status, response.text[:500]
+        return problem_of(response)
+
+    def make_device(self, name="a device"):
+        return self.data("POST", "/devices", {"name": name}, status=201)
+
+
+def problem_of(response):
+    assert response.headers["Content-Type"].startswith("application/problem+json")
+    body = response.json()
+    assert {"type", "title", "status", "detail", "code"} <= set(body)
+    assert body["status"] == response.status_code
+    return body
+
+
+def make_tenant(g):
+    """A tenant with a user of every role; all have the demo administrator's password."""
+    tenant = g.sql("INSERT INTO tenants (name) VALUES ('Test') RETURNING id")[0][0]
+    emails = {}
+    for role in ("TENANT_ADMIN", "SITE_ADMIN", "CLIENT", "VIEWER", "SUPER_ADMIN"):
+        emails[role] = "%s-%s@test.example" % (role.lower(), uuid.uuid4().hex[:12])
+        g.sql("INSERT INTO users (tenant_id, email, full_name, password_hash, role) SELECT %s, %s,"
+              " 'Test', password_hash, %s FROM users WHERE email = 'admin@gito.demo'",
+              (tenant, emails[role], role))
+    return Tenant(g, tenant, emails)
+
+
+@pytest.fixture(scope="module")
+def t(g):
+    return make_tenant(g)
+
+
+@pytest.fixture(scope="module")
+def other(g):
+    return make_tenant(g)
+
+
+def fields_of(problem):
+    return {error["field"] for error in problem["errors"]}
+
+
+# Signing in.
+
+def test_login_gives_tokens_and_me_tells_who_they_belong_to(g):
+    answer = g.api("POST", "/auth/login", json={"email": "ADMIN@gito.demo", "password": PASSWORD})
+    tokens = answer["data"]
+    assert tokens["token_type"] == "bearer" and tokens["expires_in"] > 0
+    assert tokens["refresh_token"] and answer["access_token"] == tokens["access_token"]
+    me = g.api("GET", "/auth/me", tokens["access_token"])["data"]
+    assert me["email"] == "admin@gito.demo" and me["role"] == "TENANT_ADMIN"
+    assert me["tenant_id"] == TENANT and "password_hash" not in me
+
+
+@pytest.mark.parametrize("body, status", [
+    ({"email": "admin@gito.demo", "password": "wrong-password"}, 401),
+    ({"email": "nobody@gito.demo", "password": PASSWORD}, 401),
+    ({"email": "admin@gito.demo"}, 422),
+    ({"email": 7, "password": PASSWORD}, 422),
+    ({}, 422),
+])
+def test_a_wrong_login_is_refused_without_telling_why(g, body, status):
+    response = g.request("POST", "/auth/login", json=body)
+    assert response.status_code == status
+    problem_of(response)
+
+
+def test_without_a_token_or_with_a_broken_one_nothing_is_told(g):
+    for token in (None, "x", "a.b.c"):
+        response = g.request("GET", "/tenants/%s/devices" % TENANT, token)
+        assert response.status_code == 401
+        assert problem_of(response)["code"]
+
+
+def test_a_refresh_token_used_twice_ends_its_whole_family(g):
+    tokens = g.api("POST", "/auth/login", json={"email": "admin@gito.demo", "password": PASSWORD})
+    first = tokens["data"]["refresh_token"]
+    second = g.api("POST", "/auth/refresh", json={"refresh_token": first})["data"]
+    assert second["refresh_token"] != first
+    g.api("GET", "/auth/me", second["access_token"])
+    again = g.request("POST", "/auth/refresh", json={"refresh_token": first})
+    assert again.status_code == 401 and problem_of(again)["code"] == "refresh_token_reused"
+    after = g.request("POST", "/auth/refresh", json={"refresh_token": second["refresh_token"]})
+    assert after.status_code == 401
+
+
+def test_of_refreshes_at_the_same_time_one_wins_at_most(g):
+    tokens = g.api("POST", "/auth/login", json={"email": "admin@gito.demo", "password": PASSWORD})
+    token = tokens["data"]["refresh_token"]
+    answers = []
+
+    def refresh():
+        answers.append(g.request("POST", "/auth/refresh", json={"refresh_token": token}))
+
+    threads = [threading.Thread(target=refresh) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [answer.status_code for answer in answers].count(200) <= 1
+    assert {answer.status_code for answer in answers} <= {200, 401, 503}
+
+
+def test_logout_ends_the_session_but_not_others(g):
+    login = {"email": "admin@gito.demo", "password": PASSWORD}
+    one = g.api("POST", "/auth/login", json=login)["data"]
+    two = g.api("POST", "/auth/login", json=login)["data"]
+    g.api("POST", "/auth/logout", json={"refresh_token": one["refresh_token"]})
+    ended = g.request("POST", "/auth/refresh", json={"refresh_token": one["refresh_token"]})
+    assert ended.status_code == 401
+    g.api("POST", "/auth/refresh", json={"refresh_token": two["refresh_token"]})
+    assert g.request("POST", "/auth/logout", json={}).status_code == 401
+
+
+# What every path has in common.
+
+def test_unknown_paths_and_methods_are_told_apart(t):
+    assert t.problem("GET", "/nothing", status=404)["code"] == "no_such_path"
+    response = t.request("PATCH", "/devices")
+    assert response.status_code == 405
+    assert {"GET", "POST"} == set(response.headers["Allow"].replace(" ", "").split(","))
+    problem_of(response)
+
+
+def test_bad_bodies_and_parameters_name_what_is_wrong(t):
+    assert t.problem("POST", "/devices", status=400, data=b"{\"name\":")["code"] == "bad_json"
+    assert t.problem("POST", "/devices", status=400, data=b"[]")["code"] == "bad_json"
+    assert t.problem("POST", "/devices", status=400, data=b"{\"name\":\"\xff\"}")
+    problem = t.problem("POST", "/devices", {"name": "", "device_type": 4, "attributes": []}, 422)
+    assert fields_of(problem) == {"name", "device_type", "attributes"}
+    problem = t.problem("GET", "/devices?page=0&per_page=5000&status=up", status=422)
+    assert fields_of(problem) == {"page", "per_page", "status"}
+    assert t.problem("GET", "/devices/not-a-uuid", status=422)["code"] == "bad_id"
+
+
+def test_the_openapi_document_names_every_path(g):
+    document = g.api("GET", "/openapi.json")
+    assert document["openapi"].startswith("3.")
+    paths = document["paths"]
+    assert {"get", "post"} <= set(paths["/tenants/{tenant_id}/devices"])
+    assert {"get", "put", "delete"} <= set(paths["/tenants/{tenant_id}/alert-rules/{rule_id}"])
+    text = json.dumps(document)
+    for name in {piece.split('"')[0] for piece in text.split("#/components/schemas/")[1:]}:
+        assert name in document["components"]["schemas"]
+
+
+def test_the_cluster_tells_its_endpoints_to_everybody(g):
+    assert g.api("GET", "/cluster/endpoints")["data"][0]["region"] == "eu"
+    assert g.request("GET", "/cluster/nodes").status_code == 401
+    assert g.request("GET", "/cluster/nodes", g.login()).status_code == 403
+
+
+# Devices.
+
+def test_a_device_is_made_read_changed_and_removed(t):
+    made = t.data("POST", "/devices", {"name": "Röhre 1", "device_type": "pipe",
+                                       "attributes": {"floor": 3, "x": 0.1}}, status=201)
+    assert len(made["secret"]) >= 43
+    assert made["mqtt_username"] == "%s:%s" % (t.id, made["id"])
+    assert made["attributes"] == {"floor": 3, "x": 0.1} and made["status"] == "offline"
+    read = t.data("GET", "/devices/" + made["id"])
+    assert read["name"] == "Röhre 1" and "secret" not in read
+    assert read["created_at"].endswith("+00:00")
+    changed = t.data("PUT", "/devices/" + made["id"], {"name": "Röhre 2"})
+    assert changed["name"] == "Röhre 2" and changed["device_type"] == "pipe"
+    assert changed["attributes"] == {"floor": 3, "x": 0.1}
+    t.data("DELETE", "/devices/" + made["id"])
+    for method, body in (("GET", None), ("PUT", {"name": "x"}), ("DELETE", None)):
+        assert t.problem(method, "/devices/" + made["id"], body, 404)["code"] == "device_not_found"
+
+
+def test_a_secret_is_stored_as_its_hash_and_rotates(g, t):
+    made = t.make_device()
+    stored = "SELECT encode(secret_hash, 'hex'), encode(sha256(%s::bytea), 'hex') FROM" \
+             " device_credentials WHERE device_id = %s"
+    assert len(set(g.sql(stored, (made["secret"], made["id"]))[0])) == 1
+    rotated = t.data("POST", "/devices/%s/credentials" % made["id"])
+    assert rotated["secret"] != made["secret"] and rotated["mqtt_username"] == made["mqtt_username"]
+    assert len(set(g.sql(stored, (rotated["secret"], made["id"]))[0])) == 1
+    t.problem("POST", "/devices/%s/credentials" % uuid.uuid4(), status=404)
+
+
+def test_devices_are_paged_searched_and_filtered(g):
+    mine = make_tenant(g)
+    names = ["pump %d" % i for i in range(7)] + ["100% sure", "snake_case", "back\\slash"]
+    ids = [mine.make_device(name)["id"] for name in names]
+    found = []
+    for page in (1, 2, 3, 4):
+        answer = mine.api("GET", "/devices?page=%d&per_page=3" % page)
+        assert answer["meta"] == {"page": page, "per_page": 3, "total": 10}
+        found += [device["id"] for device in answer["data"]]
+    assert found == ids
+    assert mine.api("GET", "/devices?page=9")["data"] == []
+    for search, count in (("PUMP", 7), ("ump 3", 1), ("%25", 1), ("_", 1), ("%5C", 1), ("zzz", 0)):
+        answer = mine.api("GET", "/devices?search=" + search)
+        assert len(answer["data"]) == answer["meta"]["total"] == count, search
+    g.sql("UPDATE devices SET status = 'idle' WHERE id = %s", (ids[4],))
+    assert [d["id"] for d in mine.data("GET", "/devices?status=idle")] == [ids[4]]
+
+
+def test_a_thousand_devices_come_in_one_request(t):
+    lines = [json.dumps({"name": "bulk %d" % i}) for i in range(1000)]
+    response = t.request("POST", "/devices/bulk", data="\n".join(lines).encode())
+    results = [json.loads(line) for line in response.text.splitlines()]
+    assert response.status_code == 200 and len(results) == 1000
+    assert all(result["status"] == 201 for result in results)
+    assert [result["line"] for result in results] == list(range(1, 1001))
+    assert len({result["secret"] for result in results}) == 1000
+    assert t.data("GET", "/devices/" + results[500]["id"])["name"] == "bulk 500"
+
+
+def test_a_bulk_line_that_fails_harms_no_other(g, t, other):
+    mine, theirs, fresh = t.make_device()["id"], other.make_device()["id"], str(uuid.uuid4())
+    lines = [json.dumps({"id": fresh, "name": "one", "secret": "given-secret-1"}),
+             json.dumps({"id": mine, "name": "there already"}),
+             json.dumps({"id": theirs, "name": "another tenant's"}),
+             "", "{\"name\":", json.dumps({"name": ""}), json.dumps({"id": "x", "name": "y"}),
+             json.dumps({"id": fresh, "name": "the same again"}),
+             json.dumps({"name": "last", "attributes": {"a": [1]}, "device_type": "odd"})]
+    response = t.request("POST", "/devices/bulk", data="\n".join(lines).encode())
+    results = {r["line"]: r for r in map(json.loads, response.text.splitlines())}
+    assert {line: r["status"] for line, r in results.items()} == {
+        1: 201, 2: 409, 3: 409, 5: 422, 6: 422, 7: 422, 8: 409, 9: 201}
+    assert "secret" not in results[1] and results[9]["secret"]
+    assert t.data("GET", "/devices/" + fresh)["name"] == "one"
+    last = t.data("GET", "/devices/" + results[9]["id"])
+    assert last["attributes"] == {"a": [1]} and last["device_type"] == "odd"
+    stored = g.sql("SELECT secret_hash = sha256('given-secret-1') FROM device_credentials"
+                   " WHERE device_id = %s", (fresh,))
+    assert stored == [(True,)]
+
+
+# Telemetry.
+
+def store(g, tenant, device, readings):
+    """Readings as a node stores them: rows, and the hours before the newest one's."""
+    connection = g.pg()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT partitions_ensure(%s, %s)",
+                       (min(r["at"] for r in readings).date(),
+                        max(r["at"] for r in readings).date()))
+        for number, reading in enumerate(readings):
+            cursor.execute(
+                "INSERT INTO telemetry (tenant_id, device_id, timestamp, seq, temperature, humidity,"
+                " pressure, battery, rssi, extra) VALUES (%s,%s,%s,%s,%s,%s,%s,%s,%s,%s)",
+                (tenant, device, reading["at"], number, *(reading.get(m) for m in METRICS),
+                 json.dumps(reading["extra"]) if "extra" in reading else None))
+        newest = max(r["at"] for r in readings).replace(minute=0, second=0, microsecond=0)
+        cursor.execute("SELECT rollup_rebuild(%s, %s, %s)",
+                       (min(r["at"] for r in readings), newest, device))
+    connection.close()
+
+
+def time_of(text):
+    return datetime.datetime.fromisoformat(text)
+
+
+def iso(moment):
+    return moment.isoformat().replace("+00:00", "Z")
+
+
+@pytest.fixture(scope="module")
+def measured(g, t):
+    """A device with readings of 30 hours, some hours empty, some values missing: (id, readings)."""
+    device = t.make_device("measured")["id"]
+    source = random.Random(7)
+    begin = datetime.datetime.now(UTC).replace(microsecond=0) - datetime.timedelta(hours=30)
+    readings = []
+    for minute in range(0, 30 * 60, 4):
+        if 300 <= minute < 480:
+            continue
+        at = begin + datetime.timedelta(minutes=minute, seconds=source.randrange(60))
+        reading = {"at": at, "temperature": round(source.uniform(-20, 40), 2)}
+        if source.random() < 0.5:
+            reading["humidity"] = source.uniform(0, 100)
+        readings.append(reading)
+    readings[-1]["extra"] = {"co2": 417.25}
+    store(g, t.id, device, readings)
+    return device, readings
+
+
+def test_raw_readings_come_newest_first_in_pages(t, measured):
+    device, readings = measured
+    newest = sorted(readings, key=lambda r: r["at"], reverse=True)
+    path = "/devices/%s/telemetry" % device
+    answer = t.api("GET", path + "?per_page=50")
+    assert answer["meta"]["total"] == len(readings) and len(answer["data"]) == 50
+    assert [time_of(row["timestamp"]) for row in answer["data"]] == [r["at"] for r in newest[:50]]
+    first = answer["data"][0]
+    assert first["payload"]["co2"] == 417.25 and first["humidity"] == newest[0].get("humidity")
+    assert first["temperature"] == first["payload"]["temperature"] == newest[0]["temperature"]
+    second = t.api("GET", path + "?per_page=50&page=2")["data"]
+    assert [time_of(row["timestamp"]) for row in second] == [r["at"] for r in newest[50:100]]
+
+
+def test_a_cursor_walks_over_all_readings_once(g, t):
+    device = t.make_device()["id"]
+    at = datetime.datetime.now(UTC).replace(microsecond=123456) - datetime.timedelta(hours=2)
+    store(g, t.id, device, [{"at": at, "temperature": float(i)} for i in range(25)])
+    seen, cursor = [], ""
+    while cursor is not None:
+        answer = t.api("GET", "/devices/%s/telemetry?per_page=10&cursor=%s" % (device, cursor))
+        seen += [row["temperature"] for row in answer["data"]]
+        cursor = answer["meta"]["next_cursor"]
+    assert seen == [float(i) for i in reversed(range(25))]
+    t.problem("GET", "/devices/%s/telemetry?cursor=later" % device, status=422)
+
+
+def test_a_range_has_what_lies_in_it(t, measured):
+    device, readings = measured
+    path = "/devices/%s/telemetry" % device
+    begin, end = readings[40]["at"], readings[200]["at"]
+    wanted = [r for r in readings if begin <= r["at"] <= end]
+    for names in (("start_time", "end_time"), ("from", "to")):
+        answer = t.api("GET", "%s?%s=%s&%s=%s&per_page=1000" % (path, names[0], iso(begin),
+                                                                names[1], iso(end)))
+        assert answer["meta"]["total"] == len(answer["data"]) == len(wanted)
+    milliseconds = (int(begin.timestamp() * 1000), int(end.timestamp() * 1000))
+    answer = t.api("GET", path + "?from=%d&to=%d" % milliseconds)
+    assert answer["meta"]["total"] == len(wanted)
+    problem = t.problem("GET", path + "?from=yesterday&per_page=1001", status=422)
+    assert fields_of(problem) == {"from", "per_page"}
+    t.problem("GET", path + "?from=%s&to=%s" % (iso(end), iso(begin)), status=422)
+
+
+def test_latest_is_the_newest_reading_or_null(g, t, measured):
+    device, readings = measured
+    latest = t.data("GET", "/devices/%s/telemetry/latest" % device)
+    assert time_of(latest["timestamp"]) == max(r["at"] for r in readings)
+    silent = t.make_device("silent")["id"]
+    assert t.data("GET", "/devices/%s/telemetry/latest" % silent) is None
+    old = datetime.datetime.now(UTC) - datetime.timedelta(hours=3)
+    store(g, t.id, silent, [{"at": old, "battery": 3.5}])
+    path = "/devices/%s/telemetry/latest" % silent
+    assert t.data("GET", path)["battery"] == 3.5
+    assert t.data("GET", path + "?minutes=60") is None
+    assert t.data("GET", path + "?minutes=240")["battery"] == 3.5
+    t.problem("GET", path + "?minutes=soon", status=422)
+    t.problem("GET", "/devices/%s/telemetry/latest" % uuid.uuid4(), status=404)
+
+
+def expected_buckets(readings, begin, end, seconds):
+    buckets = {}
+    for reading in readings:
+        if begin <= reading["at"] <= end:
+            start = int(reading["at"].timestamp()) // seconds * seconds
+            buckets.setdefault(start, []).append(reading)
+    return buckets
+
+
+def check_buckets(rows, buckets):
+    assert [int(time_of(row["time_bucket"]).timestamp()) for row in rows] == sorted(buckets)
+    for row in rows:
+        inside = buckets[int(time_of(row["time_bucket"]).timestamp())]
+        assert row["sample_count"] == len(inside)
+        for metric in METRICS:
+            values = [r[metric] for r in inside if metric in r]
+            if not values:
+                assert row[metric] is None and row[metric + "_last"] is None
+                continue
+            assert math.isclose(row[metric], sum(values) / len(values), rel_tol=1e-9, abs_tol=1e-9)
+            assert (row[metric + "_min"], row[metric + "_max"]) == (min(values), max(values))
+            assert row[metric + "_last"] == values[-1]
+
+
+@pytest.mark.parametrize("bucket, seconds", [("5m", 300), ("1h", 3600), ("6h", 21600),
+                                             ("1d", 86400), ("90m", 5400), ("7200", 7200)])
+def test_aggregated_equals_what_the_readings_give(t, measured, bucket, seconds):
+    device, readings = measured
+    for begin, end in ((readings[0]["at"], readings[-1]["at"]),
+                       (readings[17]["at"], readings[-30]["at"]),
+                       (readings[50]["at"], readings[52]["at"])):
+        rows = t.data("GET", "/devices/%s/telemetry/aggregated?start_time=%s&end_time=%s&bucket=%s"
+                      % (device, iso(begin), iso(end), bucket))
+        check_buckets(rows, expected_buckets(readings, begin, end, seconds))
+
+
+def test_the_hours_come_from_the_rollup(g, t, measured):
+    """Raised in the rollup alone, an hour shows that it is what was read."""
+    device, readings = measured
+    hour = (readings[0]["at"] + datetime.timedelta(hours=2)).replace(minute=0, second=0)
+    g.sql("UPDATE telemetry_hourly SET temperature_max = 999 WHERE device_id = %s AND hour = %s",
+          (device, hour))
+    path = "/devices/%s/telemetry/aggregated?bucket=1d&from=%s" % (device, iso(readings[0]["at"]))
+    assert max(row["temperature_max"] for row in t.data("GET", path)) == 999
+    g.sql("SELECT rollup_rebuild(%s, %s, %s)", (hour, hour + datetime.timedelta(hours=1), device))
+    assert max(row["temperature_max"] for row in t.data("GET", path)) < 999
+
+
+def test_buckets_follow_the_length_of_the_range(t, measured):
+    device, _ = measured
+    now = datetime.datetime.now(UTC)
+    for length, seconds in ((datetime.timedelta(minutes=50), 60), (datetime.timedelta(hours=23), 3600),
+                            (datetime.timedelta(days=6), 21600), (datetime.timedelta(days=30), 86400)):
+        answer = t.api("GET", "/devices/%s/telemetry/aggregated?from=%s&to=%s"
+                       % (device, iso(now - length), iso(now)))
+        assert answer["meta"]["bucket_seconds"] == seconds
+    for bucket in ("0", "5x", "-1h", "1m2", "9999999999999"):
+        t.problem("GET", "/devices/%s/telemetry/aggregated?bucket=%s" % (device, bucket), status=422)
+    path = "/devices/%s/telemetry/aggregated?bucket=1s&from=%s" % (device, iso(now - length))
+    assert fields_of(t.problem("GET", path, status=422)) == {"bucket"}
+
+
+@pytest.mark.parametrize("function", ["avg", "min", "max", "sum", "last"])
+def test_telemetry_gives_one_function_of_its_buckets(t, measured, function):
+    device, readings = measured
+    begin, end = readings[0]["at"], readings[-1]["at"]
+    rows = t.data("GET", "/devices/%s/telemetry?aggregation=%s&from=%s&to=%s&bucket=6h"
+                  % (device, function, iso(begin), iso(end)))
+    buckets = expected_buckets(readings, begin, end, 21600)
+    of = {"avg": lambda v: sum(v) / len(v), "min": min, "max": max, "sum": sum,
+          "last": lambda v: v[-1]}[function]
+    assert len(rows) == len(buckets)
+    for row in rows:
+        inside = buckets[int(time_of(row["time_bucket"]).timestamp())]
+        values = [r["temperature"] for r in inside]
+        assert math.isclose(row["temperature"], of(values), rel_tol=1e-9, abs_tol=1e-9)
+        assert set(row) == {"time_bucket", "sample_count", *METRICS}
+    t.problem("GET", "/devices/%s/telemetry?aggregation=median" % device, status=422)
+
+
+# Alert rules and events.
+
+def test_rules_take_both_spellings_and_answer_the_symbol(t):
+    device = t.make_device()["id"]
+    spellings = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<=", "eq": "==", "neq": "!=",
+                 ">": ">", ">=": ">=", "<": "<", "<=": "<=", "==": "==", "!=": "!="}
+    for spelling, symbol in spellings.items():
+        rule = t.data("POST", "/alert-rules", {"device_id": device, "metric": "temperature",
+                                               "operator": spelling, "threshold": 20.5}, 201)
+        assert rule["operator"] == symbol and rule["cooldown_minutes"] == 5
+        assert rule["threshold"] == 20.5 and rule["active"] is True
+    answer = t.api("GET", "/alert-rules?device_id=%s&per_page=5" % device)
+    assert answer["meta"]["total"] == 12 and len(answer["data"]) == 5
+
+
+def test_a_rule_is_changed_and_removed(t):
+    device = t.make_device()["id"]
+    rule = t.data("POST", "/alert-rules", {"device_id": device, "metric": "co2", "operator": "gt",
+                                           "threshold": 1, "cooldown_minutes": 60}, 201)
+    path = "/alert-rules/" + rule["id"]
+    changed = t.data("PUT", path, {"threshold": -3, "active": False})
+    assert changed["threshold"] == -3 and changed["active"] is False
+    assert changed["metric"] == "co2" and changed["cooldown_minutes"] == 60
+    assert t.data("GET", path) == changed
+    of_device = "/alert-rules?device_id=%s" % device
+    assert len(t.data("GET", of_device)) == 1
+    assert t.data("GET", of_device + "&active_only=true") == []
+    t.data("DELETE", path)
+    assert t.problem("GET", path, status=404)["code"] == "alert_rule_not_found"
+
+
+def test_a_bad_rule_names_its_fields(t):
+    problem = t.problem("POST", "/alert-rules", {
+        "device_id": "x", "metric": "a b", "operator": "~", "threshold": "high",
+        "cooldown_minutes": 0, "active": "yes"}, 422)
+    assert fields_of(problem) == {"device_id", "metric", "operator", "threshold",
+                                  "cooldown_minutes", "active"}
+    rule = {"device_id": str(uuid.uuid4()), "metric": "a", "operator": ">", "threshold": 1}
+    assert t.problem("POST", "/alert-rules", rule, 404)["code"] == "device_not_found"
+    for wrong in ({"cooldown_minutes": 1441}, {"cooldown_minutes": 1.5}, {"threshold": 1e11}):
+        assert fields_of(t.problem("POST", "/alert-rules", {**rule, **wrong}, 422)) == set(wrong)
+
+
+def test_alert_events_are_found_by_rule_device_and_time(g, t):
+    device = t.make_device()["id"]
+    rule = t.data("POST", "/alert-rules", {"device_id": device, "metric": "rssi", "operator": "<",
+                                           "threshold": -90}, 201)["id"]
+    now = datetime.datetime.now(UTC)
+    for hours in range(5):
+        g.sql("INSERT INTO alert_events (tenant_id, alert_rule_id, device_id, metric_name,"
+              " metric_value, message, fired_at) VALUES (%s, %s, %s, 'rssi', %s, 'low', %s)",
+              (t.id, rule, device, -90.0 - hours, now - datetime.timedelta(hours=hours)))
+    answer = t.api("GET", "/alert-events?device_id=%s&per_page=2" % device)
+    assert answer["meta"]["total"] == 5
+    assert [event["metric_value"] for event in answer["data"]] == [-90.0, -91.0]
+    assert answer["data"][0]["alert_rule_id"] == rule
+    since = iso(now - datetime.timedelta(minutes=150))
+    assert t.api("GET", "/alert-events?rule_id=%s&from=%s" % (rule, since))["meta"]["total"] == 3
+    assert t.data("GET", "/alert-events?rule_id=%s" % uuid.uuid4()) == []
+
+
+# Users, service accounts, audit.
+
+def test_users_are_made_changed_and_removed(g, t):
+    email = "%s@test.example" % uuid.uuid4().hex
+    user = t.data("POST", "/users", {"email": email, "password": "long enough", "role": "VIEWER",
+                                     "full_name": "Vera"}, 201)
+    assert user["role"] == "VIEWER" and "password" not in json.dumps(user)
+    assert t.problem("POST", "/users", {"email": email.upper(), "password": "long enough"},
+                     409)["code"] == "duplicate"
+    login = g.api("POST", "/auth/login", json={"email": email, "password": "long enough"})["data"]
+    changed = t.data("PUT", "/users/" + user["id"], {"password": "another one", "role": "CLIENT"})
+    assert changed["role"] == "CLIENT" and changed["full_name"] == "Vera"
+    ended = g.request("POST", "/auth/refresh", json={"refresh_token": login["refresh_token"]})
+    assert ended.status_code == 401
+    g.login(email, "another one")
+    t.data("PUT", "/users/" + user["id"], {"status": "disabled"})
+    denied = g.request("POST", "/auth/login", json={"email": email, "password": "another one"})
+    assert denied.status_code == 401
+    t.data("DELETE", "/users/" + user["id"])
+    t.problem("GET", "/users/" + user["id"], status=404)
+    problem = t.problem("POST", "/users", {"email": "x", "password": "short", "role": "KING"}, 422)
+    assert fields_of(problem) == {"email", "password", "role"}
+
+
+def test_nobody_rises_above_himself(g, t):
+    body = {"email": "%s@test.example" % uuid.uuid4().hex, "password": "long enough",
+            "role": "SUPER_ADMIN"}
+    t.problem("POST", "/users", body, 403)
+    above = next(u for u in t.data("GET", "/users") if u["role"] == "SUPER_ADMIN")
+    t.problem("PUT", "/users/" + above["id"], {"password": "taken over"}, 403)
+    t.problem("DELETE", "/users/" + above["id"], status=403)
+    made = t.data("POST", "/users", body, 201, role="SUPER_ADMIN")
+    t.data("DELETE", "/users/" + made["id"], role="SUPER_ADMIN")
+
+
+def test_the_last_administrator_stays(g):
+    mine = make_tenant(g)
+    admin = next(u for u in mine.data("GET", "/users") if u["role"] == "TENANT_ADMIN")["id"]
+    for method, body in (("DELETE", None), ("PUT", {"role": "VIEWER"}), ("PUT", {"status": "disabled"})):
+        assert mine.problem(method, "/users/" + admin, body, 409)["code"] == "last_admin"
+    assert mine.data("GET", "/users/" + admin)["role"] == "TENANT_ADMIN"
+    mine.data("PUT", "/users/" + admin, {"full_name": "Still here"})
+
+
+def test_service_accounts_are_made_changed_and_removed(g, t):
+    name = "bridge-" + uuid.uuid4().hex[:8]
+    made = t.data("POST", "/service-accounts", {
+        "username": name, "publish_filters": [], "subscribe_filters": ["devices/+/telemetry"],
+        "mount_point": True}, 201)
+    assert len(made["password"]) >= 43 and made["publish_filters"] == []
+    assert made["subscribe_filters"] == ["devices/+/telemetry"] and made["mount_point"] is True
+    path = "/service-accounts/" + made["id"]
+    assert "password" not in t.data("GET", path)
+    assert t.problem("POST", "/service-accounts", {"username": name}, 409)["code"] == "duplicate"
+    changed = t.data("PUT", path, {"active": False, "publish_filters": ["#"]})
+    assert changed["active"] is False and changed["publish_filters"] == ["#"]
+    assert changed["subscribe_filters"] == ["devices/+/telemetry"]
+    rotated = t.data("POST", path + "/credentials")
+    assert rotated["password"] != made["password"]
+    given = t.data("POST", "/service-accounts", {"username": name + "-2", "password": "my password"})
+    assert "password" not in given and given["publish_filters"] == ["#"]
+    problem = t.problem("POST", "/service-accounts", {"username": "a:b", "publish_filters": ["a/#/b"],
+                                                      "mount_point": 1}, 422)
+    assert fields_of(problem) == {"username", "publish_filters", "mount_point"}
+    t.data("DELETE", path)
+    t.problem("GET", path, status=404)
+    hashed = g.sql("SELECT password_hash FROM service_accounts WHERE username = %s", (name + "-2",))
+    assert hashed[0][0].startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+
+
+def test_every_change_is_in_the_audit_log(g):
+    mine = make_tenant(g)
+    device = mine.make_device("audited")["id"]
+    mine.data("PUT", "/devices/" + device, {"name": "renamed"})
+    mine.problem("PUT", "/devices/%s" % uuid.uuid4(), {"name": "x"}, 404)
+    mine.data("POST", "/devices/%s/credentials" % device)
+    rule = mine.data("POST", "/alert-rules", {"device_id": device, "metric": "a", "operator": ">",
+                                              "threshold": 1}, 201)["id"]
+    mine.data("DELETE", "/alert-rules/" + rule)
+    mine.data("DELETE", "/devices/" + device)
+    answer = mine.api("GET", "/audit-logs?per_page=1000")
+    actions = [row["action"] for row in answer["data"] if row["action"] != "auth.login"]
+    assert actions == ["device.delete", "alert_rule.delete", "alert_rule.create",
+                       "device.rotate_credentials", "device.update", "device.create"]
+    row = answer["data"][0]
+    assert row["resource_id"] == device and row["user_id"] and row["ip_address"]
+    assert len(mine.data("GET", "/audit-logs?action=device.update")) == 1
+    assert "secret" not in json.dumps(answer)
+
+
+# Who may do what.
+
+@pytest.mark.parametrize("role, allowed", [
+    ("VIEWER", {"read"}), ("CLIENT", {"read", "rules"}), ("SITE_ADMIN", {"read", "rules", "devices"}),
+    ("TENANT_ADMIN", {"read", "rules", "devices", "users"}),
+    ("SUPER_ADMIN", {"read", "rules", "devices", "users"})])
+def test_roles_bound_what_is_done(t, measured, role, allowed):
+    device = measured[0]
+    tries = {
+        "read": [("GET", "/devices", None), ("GET", "/devices/%s/telemetry" % device, None),
+                 ("GET", "/alert-rules", None), ("GET", "/alert-events", None)],
+        "rules": [("POST", "/alert-rules", {"device_id": device, "metric": "m", "operator": "<",
+                                            "threshold": 0, "active": False})],
+        "devices": [("POST", "/devices", {"name": "of " + role})],
+        "users": [("GET", "/users", None), ("GET", "/service-accounts", None),
+                  ("GET", "/audit-logs", None)],
+    }
+    for kind, calls in tries.items():
+        for method, path, body in calls:
+            response = t.request(method, path, body, role)
+            if kind in allowed:
+                assert response.ok, (role, path, response.text)
+            else:
+                assert response.status_code == 403, (role, path)
+                assert problem_of(response)["code"] == "role_too_low"
+
+
+def test_a_tenant_sees_its_own_alone(g, t, other):
+    device = t.make_device("mine")["id"]
+    rule = t.data("POST", "/alert-rules", {"device_id": device, "metric": "m", "operator": "<",
+                                           "threshold": 0}, 201)["id"]
+    user = t.data("GET", "/users")[0]["id"]
+    for path in ("/devices", "/devices/" + device, "/alert-rules", "/users", "/audit-logs"):
+        for role in ("TENANT_ADMIN", "SUPER_ADMIN"):
+            response = g.request("GET", t.path(path), other.tokens[role])
+            assert response.status_code == 403 and problem_of(response)["code"] == "other_tenant"
+    for method, path, body in (
+            ("GET", "/devices/" + device, None), ("PUT", "/devices/" + device, {"name": "stolen"}),
+            ("DELETE", "/devices/" + device, None), ("POST", "/devices/%s/credentials" % device, None),
+            ("GET", "/devices/%s/telemetry" % device, None),
+            ("GET", "/devices/%s/telemetry/latest" % device, None),
+            ("GET", "/devices/%s/telemetry/aggregated" % device, None),
+            ("GET", "/alert-rules/" + rule, None), ("DELETE", "/alert-rules/" + rule, None),
+            ("PUT", "/alert-rules/" + rule, {"active": False}), ("GET", "/users/" + user, None),
+            ("DELETE", "/users/" + user, None)):
+        other.problem(method, path, body, 404)
+    body = {"device_id": device, "metric": "m", "operator": "<", "threshold": 0}
+    other.problem("POST", "/alert-rules", body, 404)
+    own = other.make_device()["id"]
+    theirs = other.data("POST", "/alert-rules", {**body, "device_id": own}, 201)["id"]
+    other.problem("PUT", "/alert-rules/" + theirs, {"device_id": device}, 404)
+    assert t.data("GET", "/devices/" + device)["name"] == "mine"
+    assert other.data("GET", "/devices?search=mine") == []
+    assert g.request("GET", "/tenants/%s/devices/%s" % (t.id, DEVICE),
+                     t.tokens["VIEWER"]).status_code == 404
