@@ -75,7 +75,7 @@ static int read_ids(struct call *call, const struct route_match *match)
 static int read_query(struct call *call)
 {
     const struct buf *query = &call->request->query;
-    int rc = params_parse((const char *)query->data, query->len, &call->params);
+    int rc = rest_params_parse((const char *)query->data, query->len, &call->params);
     if (rc != 0)
         reply_problem(call->request, 400, "bad_query", "the query string is malformed");
     return rc;
@@ -115,7 +115,7 @@ static void run(struct call *call, const struct route_match *match)
 static void call_free(struct call *call)
 {
     json_decref(call->body);
-    params_free(&call->params);
+    rest_params_free(&call->params);
     buf_free(&call->errors);
     for (unsigned i = 0; i < call->kept_count; i++)
         free(call->kept[i]);

@@ -32,7 +32,7 @@ int bucket_parse(const char *text, int64_t *ret_seconds)
     memcpy(digits, text, len);
     digits[len] = '\0';
     int64_t unit = unit_seconds(text[len]);
-    if (unit == 0 || params_integer(digits, 1, BUCKET_SECONDS_MAX / unit, &number) != 0)
+    if (unit == 0 || rest_params_integer(digits, 1, BUCKET_SECONDS_MAX / unit, &number) != 0)
         return ERR_MALFORMED;
     *ret_seconds = number * unit;
     return 0;

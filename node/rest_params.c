@@ -55,7 +55,7 @@ static bool take_pair(struct params *self, char *pair, char *end)
     return true;
 }
 
-int params_parse(const char *query, size_t len, struct params *ret_params)
+int rest_params_parse(const char *query, size_t len, struct params *ret_params)
 {
     struct params params = {.text = malloc(len + 1)};
     if (params.text == NULL)
@@ -76,13 +76,13 @@ int params_parse(const char *query, size_t len, struct params *ret_params)
     return 0;
 }
 
-void params_free(struct params *self)
+void rest_params_free(struct params *self)
 {
     free(self->text);
     *self = (struct params){0};
 }
 
-const char *params_get(const struct params *self, const char *name)
+const char *rest_params_get(const struct params *self, const char *name)
 {
     for (unsigned i = 0; i < self->count; i++)
         if (strcmp(self->name[i], name) == 0)
@@ -90,7 +90,7 @@ const char *params_get(const struct params *self, const char *name)
     return NULL;
 }
 
-int params_integer(const char *text, int64_t least, int64_t most, int64_t *ret_value)
+int rest_params_integer(const char *text, int64_t least, int64_t most, int64_t *ret_value)
 {
     char *end;
     if (!isdigit((unsigned char)*text) && *text != '-')
@@ -103,7 +103,7 @@ int params_integer(const char *text, int64_t least, int64_t most, int64_t *ret_v
     return 0;
 }
 
-int params_flag(const char *text, int *ret_flag)
+int rest_params_flag(const char *text, int *ret_flag)
 {
     if (strcasecmp(text, "true") == 0 || strcmp(text, "1") == 0)
         *ret_flag = 1;

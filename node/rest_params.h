@@ -17,11 +17,12 @@ struct params {
 };
 
 /* application/x-www-form-urlencoded. 0, ERR_MALFORMED (a bad %XX, a zero byte) or ERR_MEMORY. */
-int params_parse(const char *query, size_t len, struct params *ret_params) MUST_CHECK;
-void params_free(struct params *self);
+int rest_params_parse(const char *query, size_t len, struct params *ret_params) MUST_CHECK;
+void rest_params_free(struct params *self);
 /* NULL: absent. An empty value counts as absent: `?search=` searches nothing. */
-const char *params_get(const struct params *self, const char *name);
+const char *rest_params_get(const struct params *self, const char *name);
 /* A whole decimal number within least..most. 0 or ERR_MALFORMED. */
-int params_integer(const char *text, int64_t least, int64_t most, int64_t *ret_value) MUST_CHECK;
+int rest_params_integer(const char *text, int64_t least, int64_t most,
+                        int64_t *ret_value) MUST_CHECK;
 /* true, false, 1, 0 in any case. 0 or ERR_MALFORMED. */
-int params_flag(const char *text, int *ret_flag) MUST_CHECK;
+int rest_params_flag(const char *text, int *ret_flag) MUST_CHECK;

@@ -136,7 +136,7 @@ const char *body_object(struct call *call, const char *name)
 
 const char *param_text(struct call *call, const char *name)
 {
-    return params_get(&call->params, name);
+    return rest_params_get(&call->params, name);
 }
 
 const char *param_id(struct call *call, const char *name)
@@ -148,7 +148,7 @@ int param_flag(struct call *call, const char *name)
 {
     int flag = 0;
     const char *text = param_text(call, name);
-    if (text != NULL && params_flag(text, &flag) != 0)
+    if (text != NULL && rest_params_flag(text, &flag) != 0)
         call_wrong(call, name, "must be true or false");
     return flag;
 }
@@ -185,7 +185,7 @@ static int64_t param_integer(struct call *call, const char *name, int64_t most, 
 {
     int64_t value = fallback;
     const char *text = param_text(call, name);
-    if (text != NULL && params_integer(text, 1, most, &value) != 0)
+    if (text != NULL && rest_params_integer(text, 1, most, &value) != 0)
         call_wrong(call, name, "must be a whole number from 1 to %ld", (long)most);
     return value;
 }

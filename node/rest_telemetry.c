@@ -170,7 +170,7 @@ void telemetry_latest(struct call *call)
         " ORDER BY timestamp DESC, seq DESC LIMIT 1) FROM devices WHERE id = $1";
     int64_t minutes = 0;
     const char *text = param_text(call, "minutes");
-    if (text != NULL && params_integer(text, 1, 366 * 24 * 60, &minutes) != 0)
+    if (text != NULL && rest_params_integer(text, 1, 366 * 24 * 60, &minutes) != 0)
         call_wrong(call, "minutes", "must be a whole number from 1 to 527040");
     const char *values[] = {
         call->id_text[1],
