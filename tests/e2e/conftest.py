@@ -5,6 +5,7 @@ test failed, the end of every node's log is shown with it.
 """
 
 import os
+import signal
 import sys
 
 import pytest
@@ -15,7 +16,13 @@ from cluster import Gito  # noqa: E402
 RUNNING = []
 
 
+def end_as_by_ctrl_c(signum, frame):
+    raise KeyboardInterrupt("signal %d" % signum)
+
+
 def pytest_configure(config):
+    # A run that is ended from outside still takes its clusters down.
+    signal.signal(signal.SIGTERM, end_as_by_ctrl_c)
     config.addinivalue_line("markers", "sanitizer: run again with the asan and tsan builds")
 
 

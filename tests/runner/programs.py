@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 
+GRACE_S = 60
 JOBS = max(1, len(os.sched_getaffinity(0)))
 
 SANITIZER_ENV = {
@@ -24,6 +25,16 @@ class Result:
         self.status, self.output, self.seconds = status, output, seconds
 
 
+def end_group(process):
+    """Asks first: a test run takes down what it started, which has sessions of its own."""
+    os.killpg(process.pid, signal.SIGTERM)
+    try:
+        return process.communicate(timeout=GRACE_S)[0]
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        return process.communicate()[0]
+
+
 def run(command, deadline_s, env=None, cwd=None, echo=False):
     """Runs a command in its own process group and ends the whole group at the deadline."""
     started = time.monotonic()
@@ -35,8 +46,7 @@ def run(command, deadline_s, env=None, cwd=None, echo=False):
         output, _ = process.communicate(timeout=deadline_s)
         status = process.returncode
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        output, _ = process.communicate()
+        output = end_group(process)
         status = -signal.SIGKILL
         output = (output or b"") + b"\n(ended at its deadline of %d s)" % deadline_s
     text = (output or b"").decode("utf-8", "replace")
