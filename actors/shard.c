@@ -132,6 +132,12 @@ struct batch *shard_batch(struct shard *self, size_t bytes)
     return self->open;
 }
 
+struct batch *shard_next_open(struct shard *self)
+{
+    seal(self);
+    return self->open;
+}
+
 struct batch *shard_next_batch(shard_t *self)
 {
     if (self->in_flight >= LIMIT_BATCHES_IN_FLIGHT)

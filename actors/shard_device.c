@@ -311,6 +311,9 @@ void shard_touch(struct shard *self, uint32_t handle)
         !(device->dirty && self->now_us - device->touched_us >= self->config.times.touch_us))
         return;
     struct batch *batch = shard_batch(self, device->latest != NULL ? device->latest->len : 0);
+    if (device->touched_batch == (uint32_t)self->batches + 1)
+        batch = shard_next_open(self); /* one touch a device and transaction */
+    device->touched_batch = (uint32_t)self->batches + 1;
     struct batch_touch *touch = batch_add_touches(batch);
     CHECK(touch != NULL);
     self->counts.active += changed && device->status == STATUS_OFFLINE;

@@ -57,6 +57,8 @@ uint32_t shard_find(const struct shard *self, const struct uuid *id);
 uint32_t shard_activate(struct shard *self, const struct uuid *tenant, const struct uuid *id);
 /* The batch that takes a row of `bytes` of text. */
 struct batch *shard_batch(struct shard *self, size_t bytes);
+/* Seals the open batch; the next one. */
+struct batch *shard_next_open(struct shard *self);
 void shard_acknowledge(struct shard *self, const struct msg_ref *ref, uint8_t flags, uint8_t code,
                        const char *reason, uint32_t bytes);
 void shard_tell(struct shard *self, const struct msg_event *event, const struct span *texts,
