@@ -1,6 +1,7 @@
 #pragma once
 /*
- * redis - publishes what was confirmed to Redis: telemetry:{tenant}:{device}, alerts:{tenant}:{device}.
+ * redis - publishes what was confirmed to Redis: telemetry:{tenant}:{device},
+ * alerts:{tenant}:{device}.
  *
  * In:    mailbox "redis-0": frames of EVENT items from the shards.
  * Out:   PUBLISH, pipelined, over one connection of its own.

@@ -26,7 +26,7 @@ enum request_kind {
 
 struct request {
     enum request_kind kind;
-    struct msg_ref ref; /* whose: edge, connection, generation */
+    struct msg_ref ref;   /* whose: edge, connection, generation */
     unsigned thread;      /* the edge's own: which query thread has it */
     struct request *next; /* the edge's own: while it waits for one */
 

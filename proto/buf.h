@@ -18,7 +18,8 @@ struct buf {
 
 void buf_init(struct buf *self, size_t max);
 void buf_free(struct buf *self);
-/* Room for `n` more bytes, not yet counted in len; NULL (and failed) at the maximum or without memory. */
+/* Room for `n` more bytes, not yet counted in len; NULL (and failed) at the maximum or without
+ * memory. */
 uint8_t *buf_reserve(struct buf *self, size_t n);
 void buf_put(struct buf *self, const void *bytes, size_t n);
 void buf_printf(struct buf *self, const char *format, ...) __attribute__((format(printf, 2, 3)));
