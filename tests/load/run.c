@@ -134,20 +134,25 @@ static void fill_all(struct load *load)
 static void publish_due(struct load *load)
 {
     static uint32_t cursor;
+    static uint64_t given; /* to the connection at the cursor, in a row */
     struct counts *counts = &load->counts;
     uint32_t count = (uint32_t)load->options.connections, without_room = 0;
     double period_ns = 1e9 / load->options.rate;
     counts->due = (uint64_t)((double)(load->now_ns - counts->first_ns) / period_ns) + 1;
     uint64_t clock_us = session_clock_us();
     while (may_send(load) && counts->sent < counts->due && without_room < count) {
-        struct connection *connection = &load->connections[cursor++ % count];
-        if (!session_has_room(load, connection)) {
-            without_room++;
-            continue;
+        struct connection *connection = &load->connections[cursor % count];
+        bool room = session_has_room(load, connection);
+        if (room) {
+            int64_t due_ns = counts->first_ns + (int64_t)((double)counts->sent * period_ns);
+            session_publish(load, connection, due_ns, clock_us);
+            given++;
         }
-        without_room = 0;
-        int64_t due_ns = counts->first_ns + (int64_t)((double)counts->sent * period_ns);
-        session_publish(load, connection, due_ns, clock_us);
+        without_room = room ? 0 : without_room + 1;
+        if (!room || given >= load->options.burst) {
+            cursor++;
+            given = 0;
+        }
     }
 }
 
