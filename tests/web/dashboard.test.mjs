@@ -26,8 +26,8 @@ let profile;
 let context;
 let page;
 const faults = [];
-/* While the server is away, the browser itself logs the refused connections. */
-let serverAway = false;
+/* While the server is away or refuses a token, the browser itself logs what fails. */
+let trouble = false;
 
 before(async () => {
   if (!BASE_URL) mock = await startMock({ everyMs: 300 });
@@ -37,7 +37,7 @@ before(async () => {
     executablePath: '/usr/bin/chromium', args: ARGS, viewport: { width: 1440, height: 900 }, colorScheme: 'light',
   });
   page = context.pages()[0] ?? (await context.newPage());
-  page.on('console', (message) => message.type() === 'error' && !serverAway && faults.push(message.text()));
+  page.on('console', (message) => message.type() === 'error' && !trouble && faults.push(message.text()));
   page.on('pageerror', (error) => faults.push(String(error)));
   if (SHOTS) mkdirSync(SHOTS, { recursive: true });
 });
@@ -189,7 +189,7 @@ test('a restart of the server is survived, and nothing stays stale', { skip: Boo
   await page.locator('.chart canvas').waitFor(WAIT);
   await page.locator('.alerts').waitFor(WAIT);
   await phase('live');
-  serverAway = true;
+  trouble = true;
   const { port, state } = mock;
   await mock.stop();
   await phase('waiting');
@@ -197,7 +197,6 @@ test('a restart of the server is survived, and nothing stays stale', { skip: Boo
   state.devices[0].name = 'Demo Sensor, renamed meanwhile';
   mock = await startMock({ port, state, everyMs: 300 });
   await phase('live');
-  serverAway = false;
   await page.getByRole('heading', { name: 'Demo Sensor, renamed meanwhile' }).waitFor(WAIT);
   mock.kick(1012);
   await phase('live');
@@ -209,6 +208,8 @@ test('a restart of the server is survived, and nothing stays stale', { skip: Boo
   await page.locator('.device-sub .status-offline').waitFor(WAIT);
   mock.setStatus(DEMO_DEVICE, 'online');
   state.devices[0].name = 'Demo Temperature Sensor';
+  await page.waitForLoadState('networkidle');
+  trouble = false;
 });
 
 test('the keyboard is enough', async () => {
@@ -231,6 +232,7 @@ test('an unknown address and an unknown device say so', async () => {
   await page.getByRole('heading', { name: 'Not found' }).waitFor(WAIT);
   await go('/devices/00000000-0000-4000-8000-00000000dead');
   await page.getByRole('alert').waitFor(WAIT);
+  await phase('failed');
   faults.splice(0, faults.length, ...faults.filter((text) => !text.includes('404')));
 });
 

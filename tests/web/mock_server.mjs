@@ -194,6 +194,7 @@ function serveSocket(state, socket, url) {
     const frame = JSON.parse(text);
     if (frame.type === 'ping') socket.send('{"type":"pong"}');
     if (frame.type !== 'subscribe') return;
+    if (!state.devices.some((device) => device.id === frame.device_id)) return socket.send('{"type":"error","data":{"message":"the tenant has no such device"}}');
     socket.devices.add(frame.device_id);
     socket.send(JSON.stringify({ type: 'subscription_confirmed', device_id: frame.device_id }));
   });

@@ -117,6 +117,10 @@ describe('close codes', () => {
   it('1003: does not try again', () => {
     expect(play(STOPPED, start(), closed(1003))[0].phase).toBe('failed');
   });
+  it('does not try again either when a subscription is refused', () => {
+    const [link, effects] = play(STOPPED, start(DEVICES), open(), { type: 'FRAME', refused: true, now: 0 });
+    expect([link.phase, effects.at(-1)!.type]).toEqual(['failed', 'close']);
+  });
   it('says nothing and does nothing more after STOP', () => {
     const [link] = play(STOPPED, start(), open(), { type: 'STOP', now: 1 });
     expect(play(link, closed(1006), tick(99999), frame())).toEqual([STOPPED, []]);

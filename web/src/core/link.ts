@@ -48,7 +48,7 @@ export type LinkEvent =
   | { type: 'STOP'; now: number }
   | { type: 'OPEN'; now: number }
   | { type: 'CLOSED'; code: number; now: number; chance: number }
-  | { type: 'FRAME'; subscribed?: string | null; now: number }
+  | { type: 'FRAME'; subscribed?: string | null; refused?: boolean; now: number }
   | { type: 'TOKEN'; outcome: 'ok' | 'refused' | 'unreachable'; now: number; chance: number }
   | { type: 'TICK'; now: number; chance: number }
   | { type: 'RETRY'; now: number };
@@ -67,6 +67,8 @@ export const STOPPED: Link = {
   phase: 'stopped', target: null, tries: 0, wakeAt: null, pingAt: 0, pongBy: null,
   pending: [], proven: false, refreshed: false, reason: '',
 };
+
+const NO_DEVICE = 'The server does not know this device.';
 
 /* 5, 10, 20, 40, 60, 60 … seconds, each less up to a fifth, so that many viewers do not return at once. */
 export function backoffMs(tries: number, chance: number): number {
@@ -117,13 +119,14 @@ function onClosed(link: Link, code: number, now: number, chance: number): Step {
     if (link.refreshed && !link.proven) return [rest(link, 'failed', 'Please sign in again.'), [{ type: 'sign-in' }]];
     return [rest(link, 'refreshing', 'The sign-in has run out.'), [{ type: 'refresh' }]];
   }
-  if (code === 1003) return [rest(link, 'failed', 'The server does not know this device.'), []];
+  if (code === 1003) return [rest(link, 'failed', NO_DEVICE), []];
   /* A node that leaves: another one answers. A second time in a row without a good connection is a fault. */
   if (code === 1012 && link.proven) return connect({ ...link, tries: 0 }, now);
   return retryLater(link, now, chance, code === 1011 ? 'The server had a fault.' : 'The connection was lost.');
 }
 
-function onFrame(link: Link, subscribed: string | null | undefined, now: number): Step {
+function onFrame(link: Link, { subscribed, refused, now }: Extract<LinkEvent, { type: 'FRAME' }>): Step {
+  if (link.phase === 'joining' && refused) return [rest(link, 'failed', NO_DEVICE), [{ type: 'close' }]];
   if (link.phase === 'joining' && subscribed !== undefined) {
     const pending = subscribed === null ? [] : link.pending.filter((id) => id !== subscribed);
     return pending.length === 0 ? goLive(link, now) : [{ ...link, pending }, []];
@@ -174,7 +177,7 @@ export function step(link: Link, event: LinkEvent): Step {
       if (link.phase !== 'connecting' && link.phase !== 'joining' && link.phase !== 'live') return [link, []];
       return onClosed(link, event.code, event.now, event.chance);
     case 'FRAME':
-      return onFrame(link, event.subscribed, event.now);
+      return onFrame(link, event);
     case 'TOKEN':
       return onToken(link, event);
     case 'TICK':

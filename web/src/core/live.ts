@@ -119,7 +119,7 @@ export class Live {
     const now = this.deps.now();
     const frame = typeof data === 'string' ? decodeFrame(data) : null;
     const subscribed = frame?.type === 'subscribed' ? { subscribed: frame.deviceId } : {};
-    this.dispatch({ type: 'FRAME', now, ...subscribed });
+    this.dispatch({ type: 'FRAME', now, refused: frame?.type === 'refused', ...subscribed });
     if (frame) this.deps.onFrame(frame, now);
   }
 

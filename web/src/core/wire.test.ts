@@ -24,7 +24,8 @@ describe('frames', () => {
       expect(decodeFrame(text)).toBeNull();
     }
   });
-  it('confirm subscriptions', () => {
+  it('confirm and refuse subscriptions', () => {
+    expect(decodeFrame('{"type":"error","data":{"message":"no"}}')).toEqual({ type: 'refused' });
     expect(decodeFrame('{"type":"subscription_confirmed","device_id":"d"}')).toEqual({ type: 'subscribed', deviceId: 'd' });
     expect(decodeFrame('{"type":"subscription_confirmed"}')).toEqual({ type: 'subscribed', deviceId: null });
   });

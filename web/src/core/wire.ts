@@ -60,6 +60,7 @@ export type Frame =
   | { type: 'alert'; alert: AlertEvent }
   | { type: 'status'; deviceId: string; status: DeviceStatus; lastSeen: number | null }
   | { type: 'pong' }
+  | { type: 'refused' } /* of what was said last */
   | { type: 'subscribed'; deviceId: string | null };
 
 export const OPERATORS = ['>', '>=', '<', '<=', '==', '!='] as const;
@@ -210,6 +211,8 @@ export function decodeFrame(text: string): Frame | null {
   switch (top['type']) {
     case 'pong':
       return { type: 'pong' };
+    case 'error':
+      return { type: 'refused' };
     case 'subscription_confirmed':
       return { type: 'subscribed', deviceId: deviceId || null };
     case 'telemetry': {
