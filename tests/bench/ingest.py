@@ -95,7 +95,8 @@ def latency(cluster, rate, seconds, dashboard, burst=1):
     report = measure.load(cluster, rate=rate, seconds=seconds, burst=burst)
     shown = dashboard.latencies_ms()
     return {"rate": rate, "acked": report["acked"], "puback_us": report["puback_us"],
-            "acked_per_s": report["rate"], "load_cpu_us_per_message": report["cpu_us_per_message"], "websocket_messages": len(shown),
+            "acked_per_s": report["rate"],
+            "load_cpu_us_per_message": report["cpu_us_per_message"], "websocket_messages": len(shown),
             "websocket_ms": {"p50": quantile(shown, 0.5), "p99": quantile(shown, 0.99),
                              "max": shown[-1] if shown else None}}
 
