@@ -45,7 +45,7 @@ before(async () => {
 after(async () => {
   await context?.close();
   await mock?.stop();
-  if (profile) rmSync(profile, { recursive: true, force: true });
+  if (profile) rmSync(profile, { recursive: true, force: true, maxRetries: 10, retryDelay: 200 });
 });
 
 async function shot(name, fullPage = false) {
