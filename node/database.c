@@ -169,7 +169,7 @@ static int prepare(struct database *self, const char *sql, char ret_name[static 
 }
 
 static int send_statement(struct database *self, const char *sql, int count,
-                          const char *const *values)
+                          const char *const *values, bool binary)
 {
     char name[16];
     CHECK(count <= DATABASE_PARAMETERS_MAX);
@@ -177,7 +177,7 @@ static int send_statement(struct database *self, const char *sql, int count,
     if (rc != 0)
         return rc;
     self->sent++;
-    return PQsendQueryPrepared(self->conn, name, count, values, NULL, NULL, 0)
+    return PQsendQueryPrepared(self->conn, name, count, values, NULL, NULL, binary)
                ? 0
                : lose(self, PQerrorMessage(self->conn));
 }
@@ -185,10 +185,10 @@ static int send_statement(struct database *self, const char *sql, int count,
 static int send_scope(struct database *self, const struct database_scope *scope)
 {
     if (scope->tenant == NULL)
-        return send_statement(self, scope_node, 0, NULL);
+        return send_statement(self, scope_node, 0, NULL, false);
     struct uuid_text tenant = uuid_text(scope->tenant);
     const char *values[] = {tenant.s, scope->partitioned ? "force_generic_plan" : "auto"};
-    return send_statement(self, scope_tenant, 2, values);
+    return send_statement(self, scope_tenant, 2, values, false);
 }
 
 static void keep_error(struct database *self, const PGresult *rows)
@@ -274,7 +274,7 @@ int database_once(struct database *self, const struct database_scope *scope, con
     if (rc == 0)
         rc = send_scope(self, scope);
     if (rc == 0)
-        rc = send_statement(self, sql, count, values);
+        rc = send_statement(self, sql, count, values, scope->binary);
     return rc == 0 ? finish(self, ret_rows) : rc;
 }
 
@@ -295,7 +295,7 @@ int database_run(struct database *self, const char *sql, int count, const char *
 {
     int rc = self->conn != NULL ? open_pipeline(self) : ERR_UNAVAILABLE;
     if (rc == 0)
-        rc = send_statement(self, sql, count, values);
+        rc = send_statement(self, sql, count, values, false);
     return rc == 0 ? finish(self, ret_rows) : rc;
 }
 

@@ -25,6 +25,7 @@ struct database;
 struct database_scope {
     const struct uuid *tenant; /* NULL: as gito_ingest, for look-ups before a tenant is known */
     bool partitioned;          /* many partitions: planning once is cheaper than planning better */
+    bool binary; /* rows of database_once() come as the functions of sql/db.h read them */
 };
 
 /* Does not connect yet. NULL: out of memory. */

@@ -76,6 +76,9 @@ bool call_query(struct call *call, const char *sql, int count, const char *const
                 PGresult **ret_rows);
 bool call_query_history(struct call *call, const char *sql, int count, const char *const *values,
                         PGresult **ret_rows);
+/* As call_query_history, rows for the functions of sql/db.h. */
+bool call_query_binary(struct call *call, const char *sql, int count, const char *const *values,
+                       PGresult **ret_rows);
 /* Answers what a database_…() call returned. */
 void call_failed(struct call *call, int rc);
 

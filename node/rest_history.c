@@ -1,99 +1,108 @@
 #include "node/rest_history.h"
 #include "node/clock.h"
-#include "proto/metric.h"
+#include "node/rest_aggregate.h"
+#include "proto/timestamp.h"
+#include "sql/db.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Buckets begin at whole multiples of their length from a Monday on, UTC. */
-#define BUCKET_OF(time) "date_bin($2::interval, " time ", '2001-01-01T00:00:00Z')"
-
-#define RAW_METRIC(x)                                                                              \
-    ", count(" x ") AS " x "_count, min(" x ") AS " x "_min, max(" x ") AS " x "_max, sum(" x      \
-    ") AS " x "_sum, (array_agg(" x " ORDER BY timestamp DESC, seq DESC) FILTER (WHERE " x         \
-    " IS NOT NULL))[1] AS " x "_last"
 #define HOUR_METRIC(x) ", " x "_count, " x "_min, " x "_max, " x "_sum, " x "_last"
-#define MERGED_METRIC(x)                                                                           \
-    ", sum(" x "_sum) / NULLIF(sum(" x "_count), 0), min(" x "_min), max(" x "_max), sum(" x       \
-    "_sum), (array_agg(" x "_last ORDER BY at DESC) FILTER (WHERE " x "_last IS NOT NULL))[1]"
-#define ALL(of) of("temperature") of("humidity") of("pressure") of("battery") of("rssi")
-#define RAW_PART(from, to)                                                                         \
-    "SELECT " BUCKET_OF("timestamp") " AS bucket, max(timestamp) AS at, count(*) AS n" ALL(        \
-        RAW_METRIC) " FROM telemetry WHERE device_id = $1 AND timestamp >= " from                  \
-                    "::timestamptz AND timestamp < " to "::timestamptz GROUP BY 1"
 
-/* $1 device, $2 length, then the pieces: readings, hours, readings. */
-static const char aggregate_sql[] = "WITH part AS (" RAW_PART("$3", "$4") " UNION ALL " RAW_PART(
-    "$5",
-    "$6") " UNION ALL SELECT " BUCKET_OF("hour") ", hour, sample_count" ALL(HOUR_METRIC) " FROM "
-                                                                                         "telemetry"
-                                                                                         "_hourly "
-                                                                                         "WHERE "
-                                                                                         "device_"
-                                                                                         "id = $1 "
-                                                                                         "AND hour "
-                                                                                         ">= $4 "
-                                                                                         "AND hour "
-                                                                                         "< $5)"
-                                                                                         " SELECT "
-                                                                                         "to_json("
-                                                                                         "bucket), "
-                                                                                         "sum("
-                                                                                         "n)" ALL(
-                                                                                             MERGED_METRIC) " FROM part GROUP BY bucket ORDER BY bucket";
+/* $1 device, $2 from, $3 before. */
+static const char readings_sql[] =
+    "SELECT timestamp, temperature, humidity, pressure, battery, rssi FROM telemetry"
+    " WHERE device_id = $1 AND timestamp >= $2 AND timestamp < $3 ORDER BY timestamp, seq";
+static const char hours_sql[] = "SELECT hour, sample_count" HOUR_METRIC("temperature")
+    HOUR_METRIC("humidity") HOUR_METRIC("pressure") HOUR_METRIC("battery")
+        HOUR_METRIC("rssi") " FROM telemetry_hourly WHERE device_id = $1 AND hour >= $2 AND hour <"
+                            " $3 ORDER BY hour";
 
-/* Columns of a metric in the result, as MERGED_METRIC has them. */
-enum { COLUMN_AVG, COLUMN_MIN, COLUMN_MAX, COLUMN_SUM, COLUMN_LAST, METRIC_COLUMNS };
-static const char *const functions[METRIC_COLUMNS] = {"avg", "min", "max", "sum", "last"};
-
-static void put_value(struct buf *out, const char *metric, const char *suffix, const PGresult *rows,
-                      int row, int column)
+static void add_readings(struct aggregate *aggregate, const PGresult *rows)
 {
-    buf_printf(out, ",\"%s%s\":%s", metric, suffix,
-               PQgetisnull(rows, row, column) ? "null" : PQgetvalue(rows, row, column));
-}
-
-/* `function` METRIC_COLUMNS: all but the sum, the average under the metric's own name. */
-static void put_bucket(struct buf *out, const PGresult *rows, int row, int function)
-{
-    bool all = function == METRIC_COLUMNS;
-    buf_printf(out, "{\"time_bucket\":%s", PQgetvalue(rows, row, 0));
-    for (int metric = 0; metric < METRICS; metric++) {
-        int first = 2 + metric * METRIC_COLUMNS;
-        put_value(out, metric_names[metric], "", rows, row, first + (all ? COLUMN_AVG : function));
-        if (!all)
-            continue;
-        put_value(out, metric_names[metric], "_min", rows, row, first + COLUMN_MIN);
-        put_value(out, metric_names[metric], "_max", rows, row, first + COLUMN_MAX);
-        put_value(out, metric_names[metric], "_last", rows, row, first + COLUMN_LAST);
+    struct aggregate_value metric[METRICS];
+    for (int row = 0; row < PQntuples(rows); row++) {
+        for (int m = 0; m < METRICS; m++) {
+            double value = db_float8(rows, row, 1 + m);
+            int64_t count = !PQgetisnull(rows, row, 1 + m);
+            metric[m] = (struct aggregate_value){count, value, value, value, value};
+        }
+        aggregate_add(aggregate, db_time_us(rows, row, 0), 1, metric);
     }
-    buf_printf(out, ",\"sample_count\":%s}", PQgetvalue(rows, row, 1));
 }
 
-static void reply_buckets(struct call *call, const PGresult *rows, int function, int64_t seconds)
+static void add_hours(struct aggregate *aggregate, const PGresult *rows)
 {
-    struct buf *out = &call->request->reply;
-    int count = PQntuples(rows);
-    reply_begin(call, 200);
-    for (int row = 0; row < count; row++) {
-        buf_putc(out, row == 0 ? '[' : ',');
-        put_bucket(out, rows, row, function);
+    struct aggregate_value metric[METRICS];
+    for (int row = 0; row < PQntuples(rows); row++) {
+        for (int m = 0; m < METRICS; m++) {
+            int first = 2 + 5 * m;
+            metric[m] = (struct aggregate_value){
+                db_int8(rows, row, first), db_float8(rows, row, first + 1),
+                db_float8(rows, row, first + 2), db_float8(rows, row, first + 3),
+                db_float8(rows, row, first + 4)};
+        }
+        aggregate_add(aggregate, db_time_us(rows, row, 0), db_int8(rows, row, 1), metric);
     }
-    buf_puts(out, count == 0 ? "[]" : "]");
-    buf_printf(out, ",\"meta\":{\"page\":1,\"per_page\":%d,\"total\":%d,\"bucket_seconds\":%ld}",
-               count, count, (long)seconds);
-    reply_end(call);
 }
 
-static int function_asked(struct call *call)
+/* Adds what lies in [from, end); false: the failure is answered. */
+static bool add_piece(struct call *call, struct aggregate *aggregate, bool hours, int64_t from_us,
+                      int64_t end_us)
+{
+    char from[TIMESTAMP_TEXT_SIZE], end[TIMESTAMP_TEXT_SIZE];
+    const char *values[] = {call->id_text[1], from, end};
+    OWNED(rows) PGresult *rows = NULL;
+    timestamp_format(from_us, from);
+    timestamp_format(end_us, end);
+    if (!call_query_binary(call, hours ? hours_sql : readings_sql, 3, values, &rows))
+        return false;
+    if (hours)
+        add_hours(aggregate, rows);
+    else
+        add_readings(aggregate, rows);
+    return true;
+}
+
+/* Readings day by day, as their partitions are: a long range of them need not fit in memory. */
+static bool add_readings_of(struct call *call, struct aggregate *aggregate,
+                            const struct history *history, int64_t from_us, int64_t end_us)
+{
+    int64_t next;
+    if (from_us < history->oldest_us)
+        from_us = history->oldest_us;
+    if (end_us > history->newest_us + 1)
+        end_us = history->newest_us + 1;
+    for (; from_us < end_us; from_us = next) {
+        next = from_us - from_us % DAY_US + DAY_US;
+        if (!add_piece(call, aggregate, false, from_us, next < end_us ? next : end_us))
+            return false;
+    }
+    return true;
+}
+
+static bool add_pieces(struct call *call, struct aggregate *aggregate,
+                       const struct history *history, const struct bucket_pieces *pieces)
+{
+    if (!add_readings_of(call, aggregate, history, pieces->from_us, pieces->hours_from_us))
+        return false;
+    if (pieces->hours_from_us < pieces->hours_end_us &&
+        !add_piece(call, aggregate, true, pieces->hours_from_us, pieces->hours_end_us))
+        return false;
+    return add_readings_of(call, aggregate, history, pieces->hours_end_us, pieces->end_us);
+}
+
+static enum aggregate_function function_asked(struct call *call)
 {
     const char *name = param_text(call, "aggregation");
-    int i = 0;
-    while (name != NULL && i < METRIC_COLUMNS && strcmp(functions[i], name) != 0)
+    if (name == NULL)
+        return AGGREGATE_ALL;
+    enum aggregate_function i = 0;
+    while (i < AGGREGATE_FUNCTIONS && strcmp(aggregate_names[i], name) != 0)
         i++;
-    if (i == METRIC_COLUMNS)
+    if (i == AGGREGATE_FUNCTIONS)
         call_wrong(call, "aggregation", "must be raw, avg, min, max, sum or last");
-    return name != NULL ? i : METRIC_COLUMNS;
+    return i;
 }
 
 static int64_t bucket_asked(struct call *call, const struct bucket_range *range)
@@ -107,7 +116,7 @@ static int64_t bucket_asked(struct call *call, const struct bucket_range *range)
     return seconds;
 }
 
-/* Without its beginning a range is the last day of what it has. */
+/* Without its beginning a range is the day before its end. */
 static struct bucket_range asked_range(struct call *call)
 {
     bool given;
@@ -121,11 +130,30 @@ static struct bucket_range asked_range(struct call *call)
     return range;
 }
 
+static void reply_buckets(struct call *call, const struct aggregate *aggregate)
+{
+    const struct buf *elements = aggregate->out;
+    struct buf *out = &call->request->reply;
+    if (buf_failed(elements)) {
+        call_failed(call, ERR_TOO_LARGE);
+        return;
+    }
+    reply_begin(call, 200);
+    buf_putc(out, '[');
+    buf_put(out, elements->data, elements->len);
+    buf_printf(out, "],\"meta\":{\"page\":1,\"per_page\":%ld,\"total\":%ld,\"bucket_seconds\":%ld}",
+               (long)aggregate->buckets, (long)aggregate->buckets,
+               (long)(aggregate->width_us / SECOND_US));
+    reply_end(call);
+}
+
 void history_aggregate(struct call *call)
 {
     struct history history;
+    struct aggregate aggregate;
+    struct buf elements;
     struct bucket_range range = asked_range(call);
-    int function = function_asked(call);
+    enum aggregate_function function = function_asked(call);
     if (!call_valid(call))
         return;
     int64_t seconds = bucket_asked(call, &range);
@@ -133,13 +161,11 @@ void history_aggregate(struct call *call)
         return;
     bool use_hours = history.any && seconds % 3600 == 0;
     struct bucket_pieces pieces = bucket_split(&range, use_hours, history.newest_us);
-    const char *values[] = {call->id_text[1],
-                            call_keep(call, "%ld seconds", (long)seconds),
-                            time_text(call, pieces.from_us),
-                            time_text(call, pieces.hours_from_us),
-                            time_text(call, pieces.hours_end_us),
-                            time_text(call, pieces.end_us)};
-    OWNED(rows) PGresult *rows = NULL;
-    if (call_query_history(call, aggregate_sql, 6, values, &rows))
-        reply_buckets(call, rows, function, seconds);
+    buf_init(&elements, 32 * 1024 * 1024);
+    aggregate_begin(&aggregate, &elements, seconds, function);
+    if (!history.any || add_pieces(call, &aggregate, &history, &pieces)) {
+        aggregate_end(&aggregate);
+        reply_buckets(call, &aggregate);
+    }
+    buf_free(&elements);
 }

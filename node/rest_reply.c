@@ -190,10 +190,10 @@ bool call_query(struct call *call, const char *sql, int count, const char *const
     return rc == 0;
 }
 
-bool call_query_history(struct call *call, const char *sql, int count, const char *const *values,
-                        PGresult **ret_rows)
+static bool query_history(struct call *call, bool binary, const char *sql, int count,
+                          const char *const *values, PGresult **ret_rows)
 {
-    struct database_scope scope = {.tenant = call->scope.tenant, .partitioned = true};
+    struct database_scope scope = {call->scope.tenant, true, binary};
     struct database *history = call->context->history, *first = call->context->database;
     int rc = database_once(history, &scope, sql, count, values, ret_rows);
     /* The copy is away, or cancelled the query to catch up: the original has the same rows. */
@@ -202,4 +202,16 @@ bool call_query_history(struct call *call, const char *sql, int count, const cha
     if (rc != 0)
         call_failed(call, rc);
     return rc == 0;
+}
+
+bool call_query_history(struct call *call, const char *sql, int count, const char *const *values,
+                        PGresult **ret_rows)
+{
+    return query_history(call, false, sql, count, values, ret_rows);
+}
+
+bool call_query_binary(struct call *call, const char *sql, int count, const char *const *values,
+                       PGresult **ret_rows)
+{
+    return query_history(call, true, sql, count, values, ret_rows);
 }

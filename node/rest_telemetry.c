@@ -124,11 +124,12 @@ static void reply_readings(struct call *call, const PGresult *rows, const struct
 static void list_readings(struct call *call)
 {
     static const char sql[] =
+        /* What a page skips is not made to JSON. */
         "SELECT " READING_JSON
-        ", " EPOCH_US("t.timestamp") ", t.seq FROM telemetry t"
+        ", " EPOCH_US("t.timestamp") ", t.seq FROM (SELECT * FROM telemetry"
                                      " WHERE device_id = $1 AND timestamp >= $2 AND timestamp <= $3"
                                      " AND (timestamp, seq) < ($4::timestamptz, $5::bigint)"
-                                     " ORDER BY timestamp DESC, seq DESC LIMIT $6 OFFSET $7";
+                                     " ORDER BY timestamp DESC, seq DESC LIMIT $6 OFFSET $7) t";
     bool given;
     int64_t total;
     struct history history;
