@@ -372,7 +372,7 @@ static void sweep_one(struct shard *self, uint32_t handle)
     if (device->state == DEVICE_STATES)
         return; /* a free place */
     shard_touch(self, handle);
-    if (device->status == STATUS_OFFLINE && device->state == DEVICE_LIVE && !device->dirty) {
+    if (device->status != STATUS_ONLINE && device->state == DEVICE_LIVE && !device->dirty) {
         free(device->hours); /* rebuilt when its hour is closed */
         free(device->latest);
         device->hours = NULL;

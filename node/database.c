@@ -12,7 +12,7 @@
 
 struct database {
     char *url;
-    const char *application;
+    char *application;
     PGconn *conn; /* NULL: not connected */
     int64_t next_attempt_ms;
     bool away_told;
@@ -40,7 +40,7 @@ struct database *database_new(const char *url, const char *application)
     struct database *self = calloc(1, sizeof *self);
     if (self == NULL)
         return NULL;
-    self->application = application;
+    self->application = strdup(application);
     self->url = strdup(url);
     if (self->url == NULL) {
         free(self);
@@ -64,6 +64,7 @@ void database_destroy(struct database **self_p)
         return;
     disconnect(self);
     free(self->url);
+    free(self->application);
     free(self);
     *self_p = NULL;
 }

@@ -59,11 +59,8 @@ static void start_threads(struct node *self)
         self->shards[i] = START(shard_actor, shard_args, config, i);
     for (unsigned i = 0; i < config->writers; i++)
         self->writers[i] = START(writer_actor, writer_args, config, i, self->incarnation);
-    for (unsigned i = 0; i < config->queries; i++) {
-        struct query_args args = {config, i};
-        self->queries[i] = zactor_new(query_actor, &args);
-        CHECK(self->queries[i] != NULL);
-    }
+    for (unsigned i = 0; i < config->queries; i++)
+        self->queries[i] = START(query_actor, query_args, config, i, self->incarnation);
     if (config->redis_url[0] != '\0')
         self->redis = zactor_new(redis_actor, (void *)config);
     self->notifier = START(notifier_actor, notifier_args, config, self->incarnation);

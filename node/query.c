@@ -1,4 +1,5 @@
 #include "node/query.h"
+#include "node/control_register.h"
 #include "node/database.h"
 #include "node/login.h"
 #include "node/mailbox.h"
@@ -18,14 +19,16 @@ struct query {
 
 static void open_all(struct query *self, const struct query_args *args)
 {
+    char session[128];
+    registration_session(args->config, args->incarnation, session, sizeof session);
     self->config = args->config;
     self->inbox = mailbox_open("query", args->index);
     for (unsigned i = 0; i < (unsigned)self->config->edges; i++)
         self->edges[i] = mailbox_connect("edge-reply", i, 0);
-    self->database = database_new(self->config->database_url, "gito-query");
+    self->database = database_new(self->config->database_url, session);
     self->history = self->database;
     if (self->config->database_read_url[0] != '\0')
-        self->history = database_new(self->config->database_read_url, "gito-query-read");
+        self->history = database_new(self->config->database_read_url, session);
     self->passwords = passwords_new();
     CHECK(self->database != NULL && self->history != NULL && self->passwords != NULL);
 }
@@ -83,6 +86,7 @@ void query_actor(zsock_t *pipe, void *args)
 {
     struct query self = {0};
     open_all(&self, args);
+    free(args);
     zpoller_t *poller = zpoller_new(pipe, self.inbox, NULL);
     CHECK(poller != NULL);
     zsock_signal(pipe, 0);

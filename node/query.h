@@ -13,7 +13,8 @@
 struct query_args {
     const struct config *config;
     unsigned index;
+    int64_t incarnation;
 };
 
-/* A zactor's function; `args` (struct query_args) must live until the actor has started. */
+/* A zactor; `args` is a heap struct query_args, which the thread frees. */
 void query_actor(zsock_t *pipe, void *args);
