@@ -346,6 +346,7 @@ static void open_all(struct edge *self, const struct edge_args *args)
 static void close_all(struct edge *self)
 {
     stop_watchers(self);
+    edge_front_close(self);
     lws_context_destroy(self->lws); /* closes every connection, through the callbacks */
     for (unsigned i = 0; i < self->shards; i++) {
         send_frame(self, i); /* who has gone */

@@ -4,6 +4,7 @@
  *
  *   edge.c        the loop, its turn, references, credit, requests
  *   edge_listen.c the libwebsockets context and its listening sockets
+ *   edge_front.c  the HTTP port: connections on their way to libwebsockets
  *   edge_mqtt.c   MQTT connections: bytes to sessions and back
  *   edge_route.c  what MQTT clients publish, to the shards
  *   edge_watch.c  what MQTT clients subscribe to; events to them
@@ -40,6 +41,7 @@ struct edge {
     ev_timer second;
     ev_io wake[3]; /* pipe, inbox, replies */
     struct lws_context *lws;
+    struct edge_front *front;
 
     zsock_t *pipe, *inbox, *replies;
     zsock_t *to_shard[LIMIT_SHARDS];
@@ -85,6 +87,13 @@ bool edge_ask(struct edge *self, struct request *request);
 /* 0, or ERR_CONFIG: a port or certificate cannot be used; it has been logged. */
 int edge_listen(struct edge *self) MUST_CHECK;
 
+/* edge_front.c */
+/* Listens on the HTTP port for `vhost`. 0, or ERR_CONFIG, and it has been logged. */
+int edge_front_open(struct edge *self, struct lws_vhost *vhost) MUST_CHECK;
+void edge_front_close(struct edge *self);
+/* A token that came as sub-protocol `bearer.<jwt>` arrives as Authorization of this scheme. */
+#define EDGE_TOKEN_SCHEME "Subprotocol "
+
 /* edge_mqtt.c */
 int edge_mqtt_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
                        size_t len);
@@ -114,6 +123,8 @@ void edge_http_admitted(struct edge *self, const struct msg_admitted *admitted);
 int edge_live_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
                        size_t len);
 size_t edge_live_size(void);
+/* Before its handshake is answered: adds the sub-protocol that brought the token. */
+int edge_live_answer_protocol(struct lws *wsi, struct lws_process_html_args *headers);
 void edge_live_answer(struct edge *self, struct request *answered);
 /* An event for one of its watches. */
 void edge_live_event(struct edge *self, void *connection, const struct msg_event *event,

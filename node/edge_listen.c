@@ -5,6 +5,8 @@
 static void on_lws_log(int level, const char *line)
 {
     size_t len = strcspn(line, "\n");
+    if (strstr(line, "adopt_socket_readbuf") != NULL)
+        return; /* it tells each adoption, as an error */
     log_event(level & LLL_ERR ? LEVEL_ERROR : LEVEL_WARNING, "libwebsockets", "text", "%.*s",
               (int)len, line);
 }
@@ -20,6 +22,7 @@ static struct lws_context *make_context(struct edge *self)
         .user = self,
         .server_string = "gito",
         .timeout_secs = 10, /* TLS handshakes, HTTP headers */
+        .max_http_header_data = 16384,
     };
     lws_set_log_level(LLL_ERR | LLL_WARN, on_lws_log);
     return lws_create_context(&info);
@@ -49,12 +52,25 @@ static struct lws_vhost *listen_on(struct edge *self, const char *name, int64_t 
         info.ssl_private_key_filepath = config->tls_key_file;
     }
     struct lws_vhost *vhost = lws_create_vhost(self->lws, &info);
+    if (vhost != NULL && port == CONTEXT_PORT_NO_LISTEN_SERVER)
+        return vhost; /* edge_front listens for it */
     if (vhost == NULL)
         log_event(LEVEL_ERROR, "listen_failed", "reason", "could not listen on %s port %d (%s)",
                   config->bind_address, (int)port, name);
     else
         log_event(LEVEL_INFO, "listening", "port", "%d (%s)", (int)port, name);
     return vhost;
+}
+
+/* MQTT over WebSocket has one path. */
+static int mqtt_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
+                         size_t len)
+{
+    char path[16];
+    if (reason == LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION &&
+        (lws_hdr_copy(wsi, path, sizeof path, WSI_TOKEN_GET_URI) < 0 || strcmp(path, "/mqtt") != 0))
+        return -1;
+    return edge_mqtt_callback(wsi, reason, user, in, len);
 }
 
 /* A WebSocket that names no sub-protocol belongs to the vhost's first, as all of HTTP does. */
@@ -65,6 +81,8 @@ static int web_callback(struct lws *wsi, enum lws_callback_reasons reason, void 
     case LWS_CALLBACK_ESTABLISHED:
         edge_http_end(user); /* the place was an exchange's before the upgrade */
         return edge_live_callback(wsi, reason, user, in, len);
+    case LWS_CALLBACK_ADD_HEADERS:
+        return edge_live_answer_protocol(wsi, in);
     case LWS_CALLBACK_RECEIVE:
     case LWS_CALLBACK_SERVER_WRITEABLE:
     case LWS_CALLBACK_TIMER:
@@ -79,7 +97,7 @@ int edge_listen(struct edge *self)
 {
     static struct lws_protocols mqtt[] = {{.name = "mqtt", .callback = edge_mqtt_callback}, {0}};
     static struct lws_protocols http[] = {{.name = "http", .callback = web_callback},
-                                          {.name = "mqtt", .callback = edge_mqtt_callback},
+                                          {.name = "mqtt", .callback = mqtt_callback},
                                           {0}};
     const struct config *config = self->config;
     const uint64_t raw = LWS_SERVER_OPTION_ADOPT_APPLY_LISTEN_ACCEPT_CONFIG;
@@ -99,7 +117,7 @@ int edge_listen(struct edge *self)
     if (config->mqtts_port != 0 && config->tls_cert_file[0] != '\0' &&
         listen_on(self, "mqtts", config->mqtts_port, mqtt, raw, true) == NULL)
         return ERR_CONFIG;
-    if (listen_on(self, "http", config->http_port, http, 0, false) == NULL)
-        return ERR_CONFIG;
-    return 0;
+    struct lws_vhost *vhost =
+        listen_on(self, "http", CONTEXT_PORT_NO_LISTEN_SERVER, http, 0, false);
+    return vhost != NULL ? edge_front_open(self, vhost) : ERR_CONFIG;
 }

@@ -10,6 +10,7 @@
 #include <jansson.h>
 
 #define CLIENT_MESSAGE_BYTES 4096
+#define TOKEN_BYTES 4096
 
 enum close_code {
     CLOSE_BAD_DEVICE = 1003,
@@ -258,10 +259,40 @@ static int receive(struct live *live, const void *data, size_t len)
 
 /* ---- the life of a connection ---- */
 
+/* What follows `scheme` in the request's Authorization, or NULL. */
+static const char *authorization(struct lws *wsi, const char *scheme, char text[static TOKEN_BYTES])
+{
+    size_t len = strlen(scheme);
+    bool ok = lws_hdr_copy(wsi, text, TOKEN_BYTES, WSI_TOKEN_HTTP_AUTHORIZATION) > 0 &&
+              strncasecmp(text, scheme, len) == 0;
+    return ok ? text + len : NULL;
+}
+
+/* A browser fails a connection whose sub-protocol is not confirmed. */
+int edge_live_answer_protocol(struct lws *wsi, struct lws_process_html_args *headers)
+{
+    static const char name[] = "sec-websocket-protocol:";
+    char text[TOKEN_BYTES], value[TOKEN_BYTES + 8];
+    const char *token = authorization(wsi, EDGE_TOKEN_SCHEME, text);
+    uint8_t *at = (uint8_t *)headers->p;
+    if (token == NULL)
+        return 0;
+    int n = snprintf(value, sizeof value, "bearer.%s", token);
+    if (lws_add_http_header_by_name(wsi, (const uint8_t *)name, (const uint8_t *)value, n, &at,
+                                    at + headers->max_len) != 0)
+        return -1;
+    headers->p = (char *)at;
+    return 0;
+}
+
 static bool read_token(struct live *live)
 {
-    char text[4096];
+    char text[TOKEN_BYTES];
     const char *token = lws_get_urlarg_by_name(live->wsi, "token=", text, sizeof text);
+    if (token == NULL)
+        token = authorization(live->wsi, EDGE_TOKEN_SCHEME, text);
+    if (token == NULL)
+        token = authorization(live->wsi, "Bearer ", text);
     return token != NULL && token_verify(live->edge->config->jwt_secret_key, token, strlen(token),
                                          clock_real_us() / 1000000, &live->claims) == 0;
 }
