@@ -413,6 +413,8 @@ int edge_mqtt_callback(struct lws *wsi, enum lws_callback_reasons reason, void *
     case LWS_CALLBACK_RECEIVE:
         if (conn == NULL || conn->session == NULL)
             return -1;
+        if (conn->websocket && !lws_frame_is_binary(wsi))
+            return -1; /* MQTT-6.0.0-1 */
         receive(conn, in, len);
         return 0;
     case LWS_CALLBACK_RAW_WRITEABLE:
