@@ -1,5 +1,6 @@
 #include "node/rest_aggregate.h"
 #include "proto/timestamp.h"
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,11 +24,35 @@ static int64_t start_of(int64_t at_us, int64_t width_us)
     return at_us - (past < 0 ? past + width_us : past);
 }
 
+/* Most of what is measured has few digits. Whole / 10^n is rounded correctly (both are exact), so
+ * where it gives the value back, its decimal text does so too. */
+static bool put_short(struct buf *out, double value)
+{
+    static const double powers[] = {1, 10, 100, 1e3, 1e4};
+    if (!(fabs(value) < 1e9))
+        return false;
+    for (int digits = 0; digits < 5; digits++) {
+        double whole = nearbyint(value * powers[digits]);
+        if (whole / powers[digits] != value)
+            continue;
+        int64_t units = (int64_t)fabs(whole), power = (int64_t)powers[digits];
+        if (whole < 0)
+            buf_putc(out, '-');
+        buf_printf(out, "%ld", (long)(units / power));
+        if (digits > 0)
+            buf_printf(out, ".%0*ld", digits, (long)(units % power));
+        return true;
+    }
+    return false;
+}
+
 /* What was measured is written as short as it reads back the same; an average or a sum, which is
  * computed, with the digits that a double surely holds. */
 static void put_number(struct buf *out, double value, bool measured)
 {
     char text[32];
+    if (put_short(out, value))
+        return;
     snprintf(text, sizeof text, "%.15g", value);
     if (measured && strtod(text, NULL) != value)
         snprintf(text, sizeof text, "%.17g", value);

@@ -1,6 +1,7 @@
 #include "node/clock.h"
 #include "node/rest_handlers.h"
 #include "node/rest_history.h"
+#include "proto/metric.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,13 +9,20 @@
 /* The newest reading may be this far ahead of the clock: LIMIT_READING_FUTURE_DAYS, and a day. */
 #define AHEAD_US (2 * DAY_US)
 
-/* Of a row t of telemetry; payload as the view telemetry_hot makes it. */
-#define READING_JSON                                                                               \
-    "json_build_object('device_id', t.device_id, 'timestamp', t.timestamp, 'temperature',"         \
+/* What put_reading() writes, of a row t of telemetry. The payload is the columns that are there; it
+ * is merged by SQL, as in the view telemetry_hot, only where there is more than them. */
+#define READING_COLUMNS                                                                            \
+    "t.timestamp, t.created_at, t.temperature, t.humidity, t.pressure, t.battery, t.rssi,"         \
+    " CASE WHEN t.extra IS NOT NULL THEN jsonb_strip_nulls(jsonb_build_object('temperature',"      \
     " t.temperature, 'humidity', t.humidity, 'pressure', t.pressure, 'battery', t.battery,"        \
-    " 'rssi', t.rssi, 'payload', jsonb_strip_nulls(jsonb_build_object('temperature',"              \
-    " t.temperature, 'humidity', t.humidity, 'pressure', t.pressure, 'battery', t.battery,"        \
-    " 'rssi', t.rssi)) || COALESCE(t.extra, '{}'), 'created_at', t.created_at)"
+    " 'rssi', t.rssi)) || t.extra END, t.seq"
+enum {
+    COLUMN_TIMESTAMP,
+    COLUMN_CREATED,
+    COLUMN_METRICS,
+    COLUMN_PAYLOAD = COLUMN_METRICS + METRICS,
+    COLUMN_SEQ
+};
 #define EPOCH_US(column) "(extract(epoch FROM " column ") * 1000000)::bigint"
 
 struct bucket_range history_range(struct call *call, bool *ret_given)
@@ -79,6 +87,48 @@ static bool count_readings(struct call *call, const struct bucket_range *range,
     return true;
 }
 
+/* PostgreSQL's `2026-01-31 12:00:00.5+00` as RFC 3339; the session's time zone is UTC. */
+static void put_time(struct buf *out, const char *name, const char *text)
+{
+    size_t len = strlen(text);
+    buf_printf(out, ",\"%s\":\"%.10sT%.*s:00\"", name, text, (int)(len > 11 ? len - 11 : 0),
+               len > 11 ? text + 11 : "");
+}
+
+static void put_payload(struct buf *out, const PGresult *rows, int row)
+{
+    const char *comma = "";
+    buf_puts(out, ",\"payload\":");
+    if (!PQgetisnull(rows, row, COLUMN_PAYLOAD)) {
+        buf_puts(out, PQgetvalue(rows, row, COLUMN_PAYLOAD));
+        return;
+    }
+    buf_putc(out, '{');
+    for (int m = 0; m < METRICS; m++) {
+        if (PQgetisnull(rows, row, COLUMN_METRICS + m))
+            continue;
+        buf_printf(out, "%s\"%s\":%s", comma, metric_names[m],
+                   PQgetvalue(rows, row, COLUMN_METRICS + m));
+        comma = ",";
+    }
+    buf_putc(out, '}');
+}
+
+static void put_reading(struct call *call, const PGresult *rows, int row)
+{
+    struct buf *out = &call->request->reply;
+    buf_printf(out, "{\"device_id\":\"%s\"", call->id_text[1]);
+    put_time(out, "timestamp", PQgetvalue(rows, row, COLUMN_TIMESTAMP));
+    for (int m = 0; m < METRICS; m++)
+        buf_printf(out, ",\"%s\":%s", metric_names[m],
+                   PQgetisnull(rows, row, COLUMN_METRICS + m)
+                       ? "null"
+                       : PQgetvalue(rows, row, COLUMN_METRICS + m));
+    put_payload(out, rows, row);
+    put_time(out, "created_at", PQgetvalue(rows, row, COLUMN_CREATED));
+    buf_putc(out, '}');
+}
+
 struct cursor {
     int64_t timestamp_us, seq;
 };
@@ -100,36 +150,43 @@ static bool param_cursor(struct call *call, struct cursor *ret_cursor)
     return true;
 }
 
+/* `row` -1: this was the last page. */
+static void put_next_cursor(struct buf *out, const PGresult *rows, int row)
+{
+    if (row < 0)
+        buf_puts(out, "null");
+    else
+        buf_printf(out, "\"%llx-%llx\"", strtoull(PQgetvalue(rows, row, COLUMN_SEQ + 1), NULL, 10),
+                   (unsigned long long)strtoll(PQgetvalue(rows, row, COLUMN_SEQ), NULL, 10));
+}
+
 static void reply_readings(struct call *call, const PGresult *rows, const struct call_page *page,
                            int64_t total)
 {
     struct buf *out = &call->request->reply;
     int count = PQntuples(rows);
     reply_begin(call, 200);
-    for (int i = 0; i < count; i++) {
-        buf_putc(out, i == 0 ? '[' : ',');
-        buf_put(out, PQgetvalue(rows, i, 0), (size_t)PQgetlength(rows, i, 0));
+    buf_putc(out, '[');
+    for (int row = 0; row < count; row++) {
+        if (row > 0)
+            buf_putc(out, ',');
+        put_reading(call, rows, row);
     }
-    buf_puts(out, count == 0 ? "[]" : "]");
-    buf_printf(out, ",\"meta\":{\"page\":%ld,\"per_page\":%ld,\"total\":%ld,\"next_cursor\":",
+    buf_printf(out, "],\"meta\":{\"page\":%ld,\"per_page\":%ld,\"total\":%ld,\"next_cursor\":",
                (long)page->page, (long)page->per_page, (long)total);
-    if (count < page->per_page)
-        buf_puts(out, "null}");
-    else
-        buf_printf(out, "\"%llx-%llx\"}", strtoull(PQgetvalue(rows, count - 1, 1), NULL, 10),
-                   (unsigned long long)strtoll(PQgetvalue(rows, count - 1, 2), NULL, 10));
+    put_next_cursor(out, rows, count == page->per_page ? count - 1 : -1);
+    buf_putc(out, '}');
     reply_end(call);
 }
 
 static void list_readings(struct call *call)
 {
     static const char sql[] =
-        /* What a page skips is not made to JSON. */
-        "SELECT " READING_JSON
-        ", " EPOCH_US("t.timestamp") ", t.seq FROM (SELECT * FROM telemetry"
+        "SELECT " READING_COLUMNS
+        ", " EPOCH_US("t.timestamp") " FROM telemetry t"
                                      " WHERE device_id = $1 AND timestamp >= $2 AND timestamp <= $3"
                                      " AND (timestamp, seq) < ($4::timestamptz, $5::bigint)"
-                                     " ORDER BY timestamp DESC, seq DESC LIMIT $6 OFFSET $7) t";
+                                     " ORDER BY timestamp DESC, seq DESC LIMIT $6 OFFSET $7";
     bool given;
     int64_t total;
     struct history history;
@@ -164,11 +221,26 @@ void telemetry_list(struct call *call)
         history_aggregate(call);
 }
 
+static void reply_latest(struct call *call, const PGresult *rows)
+{
+    if (PQntuples(rows) == 0) {
+        reply_not_found(call, "device");
+        return;
+    }
+    reply_begin(call, 200);
+    if (PQgetisnull(rows, 0, COLUMN_TIMESTAMP))
+        buf_puts(&call->request->reply, "null");
+    else
+        put_reading(call, rows, 0);
+    reply_end(call);
+}
+
 void telemetry_latest(struct call *call)
 {
     static const char sql[] =
-        "SELECT (SELECT " READING_JSON " FROM telemetry t WHERE device_id = $1 AND timestamp >= $2"
-        " ORDER BY timestamp DESC, seq DESC LIMIT 1) FROM devices WHERE id = $1";
+        "SELECT " READING_COLUMNS " FROM devices d LEFT JOIN LATERAL (SELECT * FROM telemetry"
+        " WHERE device_id = $1 AND timestamp >= $2 ORDER BY timestamp DESC, seq DESC LIMIT 1) t"
+        " ON true WHERE d.id = $1";
     int64_t minutes = 0;
     const char *text = param_text(call, "minutes");
     if (text != NULL && rest_params_integer(text, 1, 366 * 24 * 60, &minutes) != 0)
@@ -178,7 +250,7 @@ void telemetry_latest(struct call *call)
         time_text(call, text != NULL ? clock_real_us() - minutes * 60 * SECOND_US : 0)};
     OWNED(rows) PGresult *rows = NULL;
     if (call_valid(call) && call_query_history(call, sql, 2, values, &rows))
-        reply_row(call, 200, rows, "device");
+        reply_latest(call, rows);
 }
 
 void telemetry_aggregated(struct call *call)
