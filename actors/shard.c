@@ -246,9 +246,30 @@ static void take_presence(struct shard *self, const struct item *item)
     shard_touch(self, handle);
 }
 
+/* It is told and acknowledged when it is kept. */
+static void retain(struct shard *self, const struct item *item)
+{
+    const struct msg_message *message = item->fixed;
+    struct batch *batch = shard_batch(self, item->texts_len);
+    struct batch_retain *added = batch_add_retains(batch);
+    CHECK(added != NULL);
+    added->tenant = message->tenant;
+    added->device = message->device;
+    added->topic = batch_text(batch, item->texts, message->topic_len);
+    added->payload = batch_text(batch, item->texts + message->topic_len, message->payload_len);
+    CHECK(!batch->bytes.failed);
+    added->ref = message->ref;
+    added->flags = message->flags;
+    added->item_bytes = (uint32_t)item->size;
+}
+
 static void take_message(struct shard *self, const struct item *item)
 {
     const struct msg_message *message = item->fixed;
+    if (message->flags & MSG_RETAIN) {
+        retain(self, item);
+        return;
+    }
     struct msg_event event = {.tenant = message->tenant,
                               .device = message->device,
                               .event = EVENT_MESSAGE,

@@ -82,6 +82,21 @@ static void reject_done(struct shard *self, const struct batch *batch, const str
     shard_acknowledge(self, &r->ref, r->flags, r->code, reason, r->item_bytes);
 }
 
+static void retain_done(struct shard *self, const struct batch *batch, const struct batch_retain *r)
+{
+    struct msg_event event = {.tenant = r->tenant,
+                              .device = r->device,
+                              .event = EVENT_MESSAGE,
+                              .flags = r->flags,
+                              .timestamp_us = self->now_us,
+                              .topic_len = (uint16_t)r->topic.len,
+                              .body_len = r->payload.len};
+    struct span texts[] = {{batch_text_of(batch, r->topic), r->topic.len},
+                           {batch_text_of(batch, r->payload), r->payload.len}};
+    shard_tell(self, &event, texts, 2, INTEREST_MESSAGES);
+    shard_acknowledge(self, &r->ref, MSG_LAST, 0, NULL, r->item_bytes);
+}
+
 void shard_done(shard_t *self, struct batch *batch, int64_t now_us)
 {
     CHECK(self->in_flight > 0 && batch->error == 0);
@@ -97,6 +112,8 @@ void shard_done(shard_t *self, struct batch *batch, int64_t now_us)
         touch_done(self, &batch->touches[i]);
     for (uint32_t i = 0; i < batch->rejects_count; i++)
         reject_done(self, batch, &batch->rejects[i]);
+    for (uint32_t i = 0; i < batch->retains_count; i++)
+        retain_done(self, batch, &batch->retains[i]);
     for (uint32_t i = 0; i < batch->checks_count; i++) {
         const struct batch_check *check = &batch->checks[i];
         came_back(self, check->actor);

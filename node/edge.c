@@ -162,8 +162,8 @@ static void take_answer(struct edge *self, struct request *request)
     case REQUEST_WATCH:
         edge_live_answer(self, request);
         break;
-    case REQUEST_STATUSES:
-        edge_watch_statuses(self, request);
+    case REQUEST_RETAINED:
+        edge_watch_retained(self, request);
         break;
     }
     request_destroy(&request);

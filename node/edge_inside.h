@@ -108,7 +108,7 @@ void edge_mqtt_goodbye(struct edge *self);
 
 /* edge_watch.c */
 void edge_watch_event(struct edge *self, const struct msg_event *event, const uint8_t *texts);
-void edge_watch_statuses(struct edge *self, struct request *answered);
+void edge_watch_retained(struct edge *self, struct request *answered);
 
 /* edge_http.c */
 int edge_http_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,

@@ -89,11 +89,11 @@ static void remove_at(struct mqtt_conn *conn, struct subscription **at)
     free(gone);
 }
 
-/* Retained …/status: the database has them, of devices whose actors sleep too. */
-static void ask_statuses(struct mqtt_conn *conn, const struct subscription *added,
+/* The database has them, of devices whose actors sleep too. */
+static void ask_retained(struct mqtt_conn *conn, const struct subscription *added,
                          const struct uuid *device)
 {
-    struct request *request = request_new(REQUEST_STATUSES);
+    struct request *request = request_new(REQUEST_RETAINED);
     CHECK(request != NULL);
     request->ref = conn->ref;
     request->claims.tenant = session_principal(conn->session)->tenant;
@@ -132,9 +132,9 @@ int edge_watch_subscribe(struct mqtt_conn *conn, const struct session_subscripti
     added->next = conn->subscriptions;
     conn->subscriptions = added;
     conn->subscriptions_count++;
-    if (added->watch.bits & INTEREST_STATUS &&
+    if (added->watch.bits & (INTEREST_STATUS | INTEREST_MESSAGES) &&
         (wanted->retain_handling == 0 || (wanted->retain_handling == 1 && !existed)))
-        ask_statuses(conn, added, &device);
+        ask_retained(conn, added, &device);
     return 0;
 }
 
@@ -238,7 +238,7 @@ void edge_watch_event(struct edge *self, const struct msg_event *event, const ui
     watchers_each(&self->watchers, &tenant, &device, bits[event->event], on_watch, &d);
 }
 
-void edge_watch_statuses(struct edge *self, struct request *answered)
+void edge_watch_retained(struct edge *self, struct request *answered)
 {
     struct mqtt_conn *conn = edge_peer(self, &answered->ref, PEER_MQTT);
     if (conn == NULL || answered->status != 200)
@@ -247,11 +247,15 @@ void edge_watch_statuses(struct edge *self, struct request *answered)
         *find(conn, (struct mqtt_span){answered->path.data, answered->path.len});
     if (s == NULL)
         return; /* unsubscribed meanwhile */
-    for (size_t at = 0; at + sizeof(struct msg_event) <= answered->reply.len;
-         at += sizeof(struct msg_event)) {
+    struct frame_reader reader;
+    struct item item;
+    if (answered->reply.len == 0)
+        return;
+    CHECK(frame_open(&reader, answered->reply.data, answered->reply.len) == 0);
+    while (frame_next(&reader, &item) == 1) {
         char topic[128];
         struct delivery d = {
-            .edge = self, .event = (const void *)(answered->reply.data + at), .retained = true};
+            .edge = self, .event = item.fixed, .texts = item.texts, .retained = true};
         fill(&d, topic);
         deliver(&d, s);
     }

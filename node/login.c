@@ -156,38 +156,3 @@ void watch_handle(struct request *request, struct database *database)
     else
         request->status = PQntuples(rows) == 1 ? 200 : 404;
 }
-
-/* A device that was never seen has the time of its making. */
-static const char statuses_sql[] =
-    "SELECT id, status, (extract(epoch FROM COALESCE(last_seen, created_at)) * 1000000)::bigint"
-    " FROM devices WHERE $1::uuid IS NULL OR id = $1 LIMIT "
-    "10000";
-
-_Static_assert(REQUEST_STATUSES_MAX == 10000, "the limit in statuses_sql");
-
-static void put_status(struct request *request, const PGresult *rows, int row)
-{
-    struct msg_event event = {.tenant = request->claims.tenant, .event = EVENT_STATUS};
-    const char *status = PQgetvalue(rows, row, 1);
-    if (uuid_parse(PQgetvalue(rows, row, 0), UUID_TEXT_LEN, &event.device) != 0)
-        return;
-    event.status = strcmp(status, "online") == 0 ? STATUS_ONLINE
-                   : strcmp(status, "idle") == 0 ? STATUS_IDLE
-                                                 : STATUS_OFFLINE;
-    event.timestamp_us = strtoll(PQgetvalue(rows, row, 2), NULL, 10);
-    buf_put(&request->reply, &event, sizeof event);
-}
-
-void statuses_handle(struct request *request, struct database *database)
-{
-    struct database_scope scope = {.tenant = &request->claims.tenant};
-    struct uuid_text device = uuid_text(&request->device);
-    const char *values[] = {uuid_is_nil(&request->device) ? NULL : device.s};
-    OWNED(rows) PGresult *rows = NULL;
-    int rc = database_once(database, &scope, statuses_sql, 1, values, &rows);
-    request->status = rc != 0 ? failure_status(database, rc, "read statuses") : 200;
-    for (int row = 0; rc == 0 && row < PQntuples(rows); row++)
-        put_status(request, rows, row);
-    if (buf_failed(&request->reply))
-        request->status = 503;
-}

@@ -5,6 +5,7 @@
 #include "node/mailbox.h"
 #include "node/password.h"
 #include "node/rest.h"
+#include "node/retained.h"
 #include "proto/check.h"
 #include "proto/limits.h"
 
@@ -63,8 +64,8 @@ static void answer(struct query *self, struct request *request)
     case REQUEST_WATCH:
         watch_handle(request, self->database);
         break;
-    case REQUEST_STATUSES:
-        statuses_handle(request, self->database);
+    case REQUEST_RETAINED:
+        retained_handle(request, self->database);
         break;
     }
     CHECK(request->ref.edge < LIMIT_EDGES && self->edges[request->ref.edge] != NULL);

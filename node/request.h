@@ -18,11 +18,10 @@ enum request_kind {
     REQUEST_LOGIN, /* MQTT CONNECT: user, password → principal */
     REQUEST_WATCH, /* WebSocket: does `device` belong to `claims.tenant`? → status code 200 or 404
                     */
-    REQUEST_STATUSES, /* retained …/status of a tenant's device, or of all: body = packed
-                         struct msg_event items (EVENT_STATUS), at most 10,000 */
+    REQUEST_RETAINED, /* what a new subscription is sent at once: node/retained.h */
 };
 
-#define REQUEST_STATUSES_MAX 10000
+#define REQUEST_RETAINED_MAX 10000
 
 struct request {
     enum request_kind kind;

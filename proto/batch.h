@@ -8,7 +8,7 @@
  * Bound: LIMIT_BATCH_ROWS rows, LIMIT_BATCH_BYTES of text.
  *
  * The order of execution: readings, rollups, alerts (each with its event and outbox row), touches,
- * rejects, then - after these, so that they see them - checks and loads; COMMIT.
+ * rejects, retained messages, then - after these, so that they see them - checks and loads; COMMIT.
  */
 #include "proto/buf.h"
 #include "proto/limits.h"
@@ -77,6 +77,15 @@ struct batch_reject {
     uint8_t flags, code;
 };
 
+/* A message with RETAIN: kept as its topic's, or, without a payload, the topic's is dropped. */
+struct batch_retain {
+    struct uuid tenant, device; /* device: nil for topics not below devices/ */
+    struct text topic, payload;
+    struct msg_ref ref;
+    uint32_t item_bytes;
+    uint8_t flags;
+};
+
 /* Was this redelivered reading stored? By key and payload among the device's readings of that
  * timestamp, or (timestamp_us 0: it had none of its own) among its newest 4096. */
 struct batch_check {
@@ -117,6 +126,7 @@ struct batch_rule {
     LIST(batch_touch, touches)                                                                     \
     LIST(batch_rollup, rollups)                                                                    \
     LIST(batch_reject, rejects)                                                                    \
+    LIST(batch_retain, retains)                                                                    \
     LIST(batch_check, checks)                                                                      \
     LIST(batch_load, loads)                                                                        \
     LIST(batch_rule, rules)

@@ -34,7 +34,7 @@ struct column {
 #define COLUMN(array, member, n)                                                                   \
     ((struct column){.first = &(array)->member, .stride = sizeof *(array), .count = (n)})
 
-enum pgarray_type { PGARRAY_TEXT = 25, PGARRAY_JSONB = 3802 };
+enum pgarray_type { PGARRAY_BYTEA = 17, PGARRAY_TEXT = 25, PGARRAY_JSONB = 3802 };
 
 void pgarray_init(struct pgarray *self);
 void pgarray_free(struct pgarray *self);

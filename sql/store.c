@@ -17,9 +17,10 @@ struct store {
     bool down; /* on_state was told so */
 };
 
-static const enum statement lists[] = {STATEMENT_ROWS_AGAIN, STATEMENT_HOURS,   STATEMENT_REBUILDS,
-                                       STATEMENT_ALERTS,     STATEMENT_TOUCHES, STATEMENT_REJECTS,
-                                       STATEMENT_CHECKS,     STATEMENT_LOADS,   STATEMENT_RULES};
+static const enum statement lists[] = {
+    STATEMENT_ROWS_AGAIN, STATEMENT_HOURS,   STATEMENT_REBUILDS, STATEMENT_ALERTS,
+    STATEMENT_TOUCHES,    STATEMENT_REJECTS, STATEMENT_RETAINS,  STATEMENT_UNRETAINS,
+    STATEMENT_CHECKS,     STATEMENT_LOADS,   STATEMENT_RULES};
 #define LISTS (sizeof lists / sizeof *lists)
 
 store_t *store_new(const struct store_config *config)

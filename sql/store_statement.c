@@ -4,7 +4,7 @@
 static uint32_t fence_count(const struct batch *batch)
 {
     return batch->rows_count + batch->rollups_count + batch->alerts_count + batch->touches_count +
-           batch->rejects_count;
+           batch->rejects_count + batch->retains_count;
 }
 
 static void fence_encode(struct pgarray *params, const struct job *job, struct step step)
@@ -41,6 +41,8 @@ const struct statement_def *const statement_defs[STATEMENTS] = {
     [STATEMENT_ALERTS] = &store_alerts,
     [STATEMENT_TOUCHES] = &store_touches,
     [STATEMENT_REJECTS] = &store_rejects,
+    [STATEMENT_RETAINS] = &store_retains,
+    [STATEMENT_UNRETAINS] = &store_unretains,
     [STATEMENT_CHECKS] = &store_checks,
     [STATEMENT_LOADS] = &store_loads,
     [STATEMENT_RULES] = &store_rules,

@@ -18,6 +18,8 @@ enum statement {
     STATEMENT_ALERTS,
     STATEMENT_TOUCHES,
     STATEMENT_REJECTS,
+    STATEMENT_RETAINS,
+    STATEMENT_UNRETAINS,
     STATEMENT_CHECKS,
     STATEMENT_LOADS,
     STATEMENT_RULES,
@@ -57,6 +59,8 @@ extern const struct statement_def *const statement_defs[STATEMENTS];
 /* store_write.c */
 extern const struct statement_def store_rows, store_rows_again, store_hours, store_rebuilds,
     store_touches, store_rejects;
+/* store_retain.c */
+extern const struct statement_def store_retains, store_unretains;
 /* store_ask.c */
 extern const struct statement_def store_alerts, store_checks, store_loads, store_rules;
 
