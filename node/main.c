@@ -69,14 +69,24 @@ static void start_threads(struct node *self)
     self->control = START(control_actor, control_args, config, self->incarnation);
 }
 
+/* All at once: what they wait for, a database that is away, may be the same. */
+static void drain_shards(struct node *self)
+{
+    for (unsigned i = 0; i < self->config->shards; i++)
+        zstr_send(self->shards[i], SHARD_DRAIN);
+    for (unsigned i = 0; i < self->config->shards; i++)
+        zsock_wait(self->shards[i]);
+}
+
 static void end_threads(struct node *self)
 {
     for (unsigned i = 0; i < LIMIT_EDGES; i++)
         zactor_destroy(&self->edges[i]);
-    for (unsigned i = 0; i < LIMIT_SHARDS; i++)
-        zactor_destroy(&self->shards[i]);
+    drain_shards(self);
     for (unsigned i = 0; i < LIMIT_WRITERS; i++)
         zactor_destroy(&self->writers[i]);
+    for (unsigned i = 0; i < LIMIT_SHARDS; i++)
+        zactor_destroy(&self->shards[i]);
     for (unsigned i = 0; i < LIMIT_QUERIES; i++)
         zactor_destroy(&self->queries[i]);
     zactor_destroy(&self->redis);

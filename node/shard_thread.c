@@ -19,7 +19,8 @@ struct shard_thread {
     zsock_t *edge[LIMIT_EDGES];
     struct shard_counts told; /* what the metrics know of */
     int64_t next_tick_us;
-    bool ending;
+    int64_t deadline_us;  /* of draining */
+    bool drained, ending; /* ending: the writers get nothing more */
 };
 
 static shard_t *make_shard(const struct config *config, unsigned index)
@@ -89,7 +90,7 @@ static void take_batches(struct shard_thread *self)
             _exit(4);
         }
         if (batch->error != 0) {
-            self->ending = true; /* the writer was told to end first: nothing is acknowledged */
+            self->ending = true; /* the writer has ended: nothing of it is acknowledged */
             batch_destroy(&batch);
             continue;
         }
@@ -97,25 +98,26 @@ static void take_batches(struct shard_thread *self)
     }
 }
 
-static void send_frame(struct frame *frame, zsock_t *to, bool droppable)
+/* False: nobody takes it. Of an edge that means it has ended, and its connections with it. */
+static bool send_frame(struct frame *frame, zsock_t *to)
 {
     if (frame->count == 0)
-        return;
+        return true;
     struct span bytes = frame_finish(frame);
-    if (!mailbox_post(to, bytes.data, bytes.len)) {
-        CHECK(droppable);
-        metrics_add(METRIC_REDIS_DROPPED, frame->count);
-    }
-    frame_clear(frame);
+    return mailbox_post(to, bytes.data, bytes.len);
 }
 
 static void send_all(struct shard_thread *self)
 {
     struct shard_out *out = shard_output(self->shard);
     struct batch *batch;
-    for (unsigned i = 0; i < self->edges; i++)
-        send_frame(&out->edge[i], self->edge[i], false);
-    send_frame(&out->redis, self->redis, true);
+    for (unsigned i = 0; i < self->edges; i++) {
+        send_frame(&out->edge[i], self->edge[i]);
+        frame_clear(&out->edge[i]);
+    }
+    if (!send_frame(&out->redis, self->redis))
+        metrics_add(METRIC_REDIS_DROPPED, out->redis.count);
+    frame_clear(&out->redis);
     while (!self->ending && (batch = shard_next_batch(self->shard)) != NULL)
         mailbox_give(self->writer, batch);
 }
@@ -145,39 +147,52 @@ static void tick(struct shard_thread *self)
     self->next_tick_us = now + TICK_US;
 }
 
-static bool asked_to_end(zsock_t *pipe)
+/* SHARD_DRAIN comes once, then $TERM, which may also come alone. */
+static bool asked_to_end(struct shard_thread *self, zsock_t *pipe)
 {
     char *command = zstr_recv(pipe);
     bool end = command == NULL || streq(command, "$TERM");
+    if (!end)
+        self->deadline_us = clock_boot_us() + SHARD_LAST_WORDS_MS * 1000LL;
     zstr_free(&command);
     return end;
 }
 
+/* The writers may end now: they are given nothing more, and what they give back is taken. */
+static void tell_drained(struct shard_thread *self, zsock_t *pipe)
+{
+    if (self->deadline_us == INT64_MAX || self->drained)
+        return;
+    if (!self->ending && !shard_is_quiet(self->shard) && clock_boot_us() < self->deadline_us)
+        return;
+    self->drained = self->ending = true;
+    zsock_signal(pipe, 0);
+}
+
 static void run(struct shard_thread *self, zsock_t *pipe)
 {
-    int64_t deadline = INT64_MAX;
     zmq_pollitem_t items[] = {{zsock_resolve(pipe), 0, ZMQ_POLLIN, 0},
                               {zsock_resolve(self->inbox), 0, ZMQ_POLLIN, 0},
                               {zsock_resolve(self->done), 0, ZMQ_POLLIN, 0}};
-    while (clock_boot_us() < deadline) {
+    for (;;) {
         int64_t wait_us = self->next_tick_us - clock_boot_us();
         zmq_poll(items, 3, wait_us > 0 ? (long)(wait_us / 1000 + 1) : 0);
-        if (items[0].revents && deadline == INT64_MAX && asked_to_end(pipe))
-            deadline = clock_boot_us() + SHARD_LAST_WORDS_MS * 1000LL;
+        bool end = items[0].revents && asked_to_end(self, pipe);
         take_batches(self);
+        if (end)
+            return;
         take_frames(self);
         tick(self);
         send_all(self);
         tell_metrics(self);
-        if (self->ending || (deadline != INT64_MAX && shard_is_quiet(self->shard)))
-            break;
+        tell_drained(self, pipe);
     }
 }
 
 void shard_actor(zsock_t *pipe, void *args)
 {
     struct shard_args *given = args;
-    struct shard_thread self = {0};
+    struct shard_thread self = {.deadline_us = INT64_MAX};
     open_all(&self, given);
     free(given);
     zsock_signal(pipe, 0);

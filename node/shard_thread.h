@@ -17,8 +17,10 @@ struct shard_args {
     unsigned index;
 };
 
-/* A zactor; frees `args`. $TERM lets it finish what is in flight, for SHARD_LAST_WORDS_MS at most.
- */
+/* A zactor; frees `args`. SHARD_DRAIN by its pipe, once the edges have ended, lets it finish what
+ * is in flight, for SHARD_LAST_WORDS_MS at most; it answers with a signal. From then on the writers
+ * are given nothing more: they end next, and last the shards. $TERM ends it at once. */
 void shard_actor(zsock_t *pipe, void *args);
 
+#define SHARD_DRAIN "DRAIN"
 #define SHARD_LAST_WORDS_MS 5000
