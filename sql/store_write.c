@@ -51,27 +51,23 @@ static void rows_encode(struct pgarray *params, const struct job *job, struct st
     "$" #a "::int8[], $" #b "::float8[], $" #c "::float8[], $" #d "::float8[], $" #e "::float8[]"
 
 /* Should a batch name an hour twice, the later one counts: one INSERT may not meet a row twice. */
-#define SQL_HOURS                                                                                                                                                                                                  \
-    "INSERT INTO telemetry_hourly (tenant_id, device_id, hour, sample_count, " HOUR_ALL(                                                                                                                           \
-        HOUR_COLUMNS) ") SELECT DISTINCT ON (device_id, hour) tenant_id, device_id, hour, "                                                                                                                        \
-                      "sample_count, " HOUR_ALL(                                                                                                                                                                   \
-                          HOUR_COLUMNS) " FROM unnest($1::uuid[], "                                                                                                                                                \
-                                        "$2::uuid[], $3::timestamptz[], $4::int8[], " HOUR_ARRAYS(5, 6, 7, 8, 9) ", " HOUR_ARRAYS(                                                                                 \
-                                            10, 11, 12, 13,                                                                                                                                                        \
-                                            14) ", " HOUR_ARRAYS(15, 16, 17, 18,                                                                                                                                   \
-                                                                 19) ", " HOUR_ARRAYS(20, 21, 22,                                                                                                                  \
-                                                                                      23,                                                                                                                          \
-                                                                                      24) ","                                                                                                                      \
-                                                                                          " " HOUR_ARRAYS(                                                                                                         \
-                                                                                              25,                                                                                                                  \
-                                                                                              26,                                                                                                                  \
-                                                                                              27,                                                                                                                  \
-                                                                                              28,                                                                                                                  \
-                                                                                              29) ") WITH ORDINALITY AS h (tenant_id, device_id, hour, "                                                           \
-                                                                                                  "sample_count, " HOUR_ALL(                                                                                       \
-                                                                                                      HOUR_COLUMNS) ", n) ORDER BY device_id, hour, n DESC "                                                       \
-                                                                                                                    "ON CONFLICT (device_id, hour) DO UPDATE SET sample_count = EXCLUDED.sample_count, " HOUR_ALL( \
-                                                                                                                        HOUR_SETS)
+/* clang-format off */
+#define SQL_HOURS                                                                                  \
+    "INSERT INTO telemetry_hourly (tenant_id, device_id, hour, sample_count, "                     \
+        HOUR_ALL(HOUR_COLUMNS) ") "                                                                \
+    "SELECT DISTINCT ON (device_id, hour) tenant_id, device_id, hour, sample_count, "              \
+        HOUR_ALL(HOUR_COLUMNS) " "                                                                 \
+    "FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::int8[], "                          \
+        HOUR_ARRAYS(5, 6, 7, 8, 9) ", "                                                            \
+        HOUR_ARRAYS(10, 11, 12, 13, 14) ", "                                                       \
+        HOUR_ARRAYS(15, 16, 17, 18, 19) ", "                                                       \
+        HOUR_ARRAYS(20, 21, 22, 23, 24) ", "                                                       \
+        HOUR_ARRAYS(25, 26, 27, 28, 29) ") WITH ORDINALITY "                                       \
+    "AS h (tenant_id, device_id, hour, sample_count, " HOUR_ALL(HOUR_COLUMNS) ", n) "              \
+    "ORDER BY device_id, hour, n DESC "                                                            \
+    "ON CONFLICT (device_id, hour) DO UPDATE SET sample_count = EXCLUDED.sample_count, "           \
+        HOUR_ALL(HOUR_SETS)
+/* clang-format on */
 #define SQL_REBUILDS                                                                               \
     "SELECT rollup_rebuild(hour, hour + interval '1 hour', device) "                               \
     "FROM unnest($1::timestamptz[], $2::uuid[]) AS r (hour, device)"
