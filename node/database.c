@@ -201,12 +201,17 @@ static void keep_error(struct database *self, const PGresult *rows)
     db_reason(rows, self->conn, self->reason, sizeof self->reason);
 }
 
-/* 57P: the server is going down; 25006: it is no longer the one that takes writes; nothing: the
- * connection broke. Connecting again finds the one that serves. */
+/* The connection broke (no state, 08), the server is going down (57P) or no longer takes writes
+ * (25006), or what was prepared no longer fits (0A000: a migration ran; 26000). Connecting again
+ * mends each. */
 static bool means_away(const char *sqlstate)
 {
+    static const char *const states[] = {"25006", "0A000", "26000"};
+    for (unsigned i = 0; i < sizeof states / sizeof *states; i++)
+        if (strcmp(sqlstate, states[i]) == 0)
+            return true;
     return sqlstate[0] == '\0' || strncmp(sqlstate, "08", 2) == 0 ||
-           (strncmp(sqlstate, "57P", 3) == 0) || strcmp(sqlstate, "25006") == 0;
+           strncmp(sqlstate, "57P", 3) == 0;
 }
 
 /* Reads the results of all that was sent and the sync behind them; keeps the last one's rows. */

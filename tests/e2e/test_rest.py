@@ -10,6 +10,8 @@ import pytest
 from cluster import DEVICE, TENANT
 from tenants import PASSWORD, UTC, fields_of, iso, make_tenant, problem_of
 
+pytestmark = pytest.mark.sanitizer
+
 
 @pytest.fixture(scope="module")
 def t(g):

@@ -9,6 +9,8 @@ import pytest
 
 from tenants import METRICS, UTC, fields_of, iso, make_tenant, store, time_of
 
+pytestmark = pytest.mark.sanitizer
+
 
 @pytest.fixture(scope="module")
 def t(g):
