@@ -37,14 +37,23 @@ struct bucket_range history_range(struct call *call, bool *ret_given)
     return range;
 }
 
+/* Readings that came by SQL have no actor to sum up their hours: it is done now. */
+static bool refresh_hours(struct call *call)
+{
+    const char *values[] = {call->id_text[1]};
+    OWNED(rows) PGresult *rows = NULL;
+    return call_query(call, "SELECT rollup_refresh($1)", 1, values, &rows);
+}
+
 bool history_read(struct call *call, struct history *ret_history)
 {
-    static const char sql[] = "SELECT (SELECT " EPOCH_US(
-        "timestamp") " FROM telemetry WHERE device_id = $1"
-                     " ORDER BY timestamp LIMIT 1), (SELECT " EPOCH_US(
-                         "timestamp") " FROM telemetry WHERE"
-                                      " device_id = $1 ORDER BY timestamp DESC LIMIT 1) FROM "
-                                      "devices WHERE id = $1";
+    /* clang-format off */
+    static const char sql[] =
+        "SELECT (SELECT " EPOCH_US("timestamp") " FROM telemetry WHERE device_id = $1"
+        " ORDER BY timestamp LIMIT 1), (SELECT " EPOCH_US("timestamp") " FROM telemetry"
+        " WHERE device_id = $1 ORDER BY timestamp DESC LIMIT 1),"
+        " EXISTS (SELECT FROM rollup_stale WHERE device_id = $1) FROM devices WHERE id = $1";
+    /* clang-format on */
     const char *values[] = {call->id_text[1]};
     OWNED(rows) PGresult *rows = NULL;
     if (!call_query_history(call, sql, 1, values, &rows))
@@ -56,7 +65,7 @@ bool history_read(struct call *call, struct history *ret_history)
     ret_history->any = !PQgetisnull(rows, 0, 0);
     ret_history->oldest_us = strtoll(PQgetvalue(rows, 0, 0), NULL, 10);
     ret_history->newest_us = strtoll(PQgetvalue(rows, 0, 1), NULL, 10);
-    return true;
+    return PQgetvalue(rows, 0, 2)[0] != 't' || refresh_hours(call);
 }
 
 /* How many readings the range has: whole hours are counted by the rollup. */
