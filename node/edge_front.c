@@ -149,6 +149,33 @@ static void hand_over_live(struct visitor *self, char *head, size_t len)
     buf_free(&rewritten);
 }
 
+/* libwebsockets calls a method that it does not know forbidden. */
+static bool method_known(const char *head, size_t len)
+{
+    static const char *const known[] = {"GET ",   "HEAD ",   "POST ",   "PUT ",
+                                        "PATCH ", "DELETE ", "OPTIONS "};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (memcmp(head, known[i], len < strlen(known[i]) ? len : strlen(known[i])) == 0)
+            return true;
+    return false;
+}
+
+static void refuse(struct visitor *self)
+{
+    static const char answer[] =
+        "HTTP/1.1 501 Not Implemented\r\nconnection: close\r\n"
+        "content-type: application/problem+json\r\ncontent-length: 114\r\n\r\n"
+        "{\"type\":\"about:blank\",\"title\":\"Not Implemented\",\"status\":501,"
+        "\"detail\":\"no such method\",\"code\":\"not_implemented\"}\r\n";
+    char head[FRONT_HEAD_BYTES];
+    int fd = dismiss(self);
+    /* With bytes unread, closing would be a reset that overtakes the answer. */
+    (void)!recv(fd, head, sizeof head, 0);
+    if (send(fd, answer, sizeof answer - 1, MSG_NOSIGNAL) > 0)
+        shutdown(fd, SHUT_WR);
+    close(fd);
+}
+
 /* The kernel wakes us again when more has come than we have seen. */
 static void await_more(struct visitor *self, size_t len)
 {
@@ -172,7 +199,9 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int events)
     }
     size_t len = (size_t)n, known = len < sizeof live - 1 ? len : sizeof live - 1;
     const char *end = memmem(head, len, "\r\n\r\n", 4);
-    if (memcmp(head, live, known) != 0 || (end == NULL && len == sizeof head))
+    if (!method_known(head, len))
+        refuse(self);
+    else if (memcmp(head, live, known) != 0 || (end == NULL && len == sizeof head))
         hand_over(self, NULL);
     else if (end != NULL)
         hand_over_live(self, head, (size_t)(end + 4 - head));

@@ -1,5 +1,6 @@
 /* HTTP at the edge: REST calls are checked, budgeted and handed to the query threads; probes and
  * metrics are answered here; everything else is a file of the dashboard. */
+#include "node/chunked.h"
 #include "node/clock.h"
 #include "node/control.h"
 #include "node/edge_inside.h"
@@ -7,6 +8,7 @@
 #include "proto/check.h"
 
 #define REPLY_CHUNK 65536
+#define LIMIT_ADDRESS_BYTES 8192
 
 /* One HTTP exchange; the memory is libwebsockets' per-session data. */
 struct exchange {
@@ -17,12 +19,27 @@ struct exchange {
     struct buf reply;
     size_t sent;
     struct msg_admitted budget;
-    bool asked, body_done;
+    struct chunked chunks;
+    bool asked, body_done, is_head, is_chunked;
 };
 
 size_t edge_http_size(void)
 {
     return sizeof(struct exchange);
+}
+
+static const char *method_of(struct lws *wsi)
+{
+    static const struct {
+        enum lws_token_indexes token;
+        const char *name;
+    } methods[] = {{WSI_TOKEN_POST_URI, "POST"},       {WSI_TOKEN_PUT_URI, "PUT"},
+                   {WSI_TOKEN_DELETE_URI, "DELETE"},   {WSI_TOKEN_PATCH_URI, "PATCH"},
+                   {WSI_TOKEN_OPTIONS_URI, "OPTIONS"}, {WSI_TOKEN_HEAD_URI, "HEAD"}};
+    for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
+        if (lws_hdr_total_length(wsi, methods[i].token) > 0)
+            return methods[i].name;
+    return "GET";
 }
 
 /* ---- answers ---- */
@@ -54,6 +71,12 @@ static int add_budget(struct exchange *x, uint8_t **at, uint8_t *end)
            add_header(x->wsi, "ratelimit-reset:", reset, at, end);
 }
 
+/* Where chunks end, only we know: libwebsockets would take what follows for more of the body. */
+static int completed(struct exchange *x)
+{
+    return x->is_chunked || lws_http_transaction_completed(x->wsi) ? -1 : 0;
+}
+
 /* Sends the header for x->reply; the body follows when the socket takes it. */
 static int answer(struct exchange *x, const struct answer *a)
 {
@@ -62,12 +85,16 @@ static int answer(struct exchange *x, const struct answer *a)
     if (lws_add_http_common_headers(x->wsi, (unsigned)a->status, a->type, x->reply.len, &at, end) ||
         add_header(x->wsi, "retry-after:", a->retry_after, &at, end) ||
         add_header(x->wsi, "allow:", a->allow, &at, end) || add_budget(x, &at, end) ||
+        add_header(x->wsi, "www-authenticate:", a->status == 401 ? "Bearer" : NULL, &at, end) ||
+        add_header(x->wsi, "connection:", x->is_chunked ? "close" : NULL, &at, end) ||
         add_header(x->wsi, "cache-control:", "no-store", &at, end) ||
         add_header(x->wsi, "x-content-type-options:", "nosniff", &at, end) ||
         lws_finalize_write_http_header(x->wsi, start, &at, end))
         return -1;
+    if (x->is_head)
+        buf_free(&x->reply);
     if (x->reply.len == 0)
-        return lws_http_transaction_completed(x->wsi) ? -1 : 0;
+        return completed(x);
     x->sent = 0;
     lws_callback_on_writable(x->wsi);
     return 0;
@@ -89,7 +116,29 @@ static int write_more(struct exchange *x)
         return 0;
     }
     buf_free(&x->reply);
-    return lws_http_transaction_completed(x->wsi) ? -1 : 0;
+    return completed(x);
+}
+
+static const char *phrase(int status)
+{
+    switch (status) {
+    case 400:
+        return "Bad Request";
+    case 401:
+        return "Unauthorized";
+    case 404:
+        return "Not Found";
+    case 405:
+        return "Method Not Allowed";
+    case 413:
+        return "Content Too Large";
+    case 414:
+        return "URI Too Long";
+    case 429:
+        return "Too Many Requests";
+    default:
+        return "Service Unavailable";
+    }
 }
 
 static int problem(struct exchange *x, int status, const char *code, const char *detail,
@@ -99,15 +148,16 @@ static int problem(struct exchange *x, int status, const char *code, const char 
     buf_printf(&x->reply,
                "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d,\"detail\":\"%s\","
                "\"code\":\"%s\"}",
-               code, status, detail, code);
-    return answer(x, &(struct answer){status, "application/problem+json", retry_after, NULL});
+               phrase(status), status, detail, code);
+    return answer(x, &(struct answer){status, "application/problem+json", retry_after,
+                                      status == 405 ? "GET, HEAD" : NULL});
 }
 
 static int plain(struct exchange *x, int status, const char *type, const char *text)
 {
     buf_clear(&x->reply);
     buf_puts(&x->reply, text);
-    return answer(x, &(struct answer){status, type, NULL, NULL});
+    return answer(x, &(struct answer){status, type, status == 503 ? "1" : NULL, NULL});
 }
 
 /* ---- what is answered here ---- */
@@ -158,7 +208,7 @@ static int serve_file(struct exchange *x, const char *path)
     const char *root = x->edge->config->web_root, *type = file_type(path);
     /* A page of the dashboard has no file of its own: its router starts from index.html. */
     static const char lasting[] = "cache-control: public, max-age=31536000, immutable\x0d\x0a";
-    bool asset = strncmp(path, "/assets/", 8) == 0;
+    bool asset = type != NULL && strncmp(path, "/assets/", 8) == 0;
     if (root[0] == '\0')
         return problem(x, 404, "not_found", "this node serves no dashboard: WEB_ROOT is not set",
                        NULL);
@@ -198,25 +248,12 @@ static void put_argument(struct buf *out, const char *text)
 
 static void read_arguments(struct exchange *x)
 {
-    char text[4096];
+    char text[LIMIT_ADDRESS_BYTES + 1];
+    if (lws_hdr_total_length(x->wsi, WSI_TOKEN_HTTP_URI_ARGS) > LIMIT_ADDRESS_BYTES)
+        x->request->query.failed = true;
     for (int i = 0;
          lws_hdr_copy_fragment(x->wsi, text, sizeof text, WSI_TOKEN_HTTP_URI_ARGS, i) > 0; i++)
         put_argument(&x->request->query, text);
-}
-
-static void read_method(struct exchange *x)
-{
-    static const struct {
-        enum lws_token_indexes token;
-        const char *name;
-    } methods[] = {{WSI_TOKEN_GET_URI, "GET"},     {WSI_TOKEN_POST_URI, "POST"},
-                   {WSI_TOKEN_PUT_URI, "PUT"},     {WSI_TOKEN_DELETE_URI, "DELETE"},
-                   {WSI_TOKEN_PATCH_URI, "PATCH"}, {WSI_TOKEN_OPTIONS_URI, "OPTIONS"},
-                   {WSI_TOKEN_HEAD_URI, "HEAD"}};
-    snprintf(x->request->method, sizeof x->request->method, "GET");
-    for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
-        if (lws_hdr_total_length(x->wsi, methods[i].token) > 0)
-            snprintf(x->request->method, sizeof x->request->method, "%s", methods[i].name);
 }
 
 /* 0; -1: there is a token, and it is not good. */
@@ -247,12 +284,18 @@ static int hand_over(struct exchange *x)
     return problem(x, 503, "busy", "too many requests wait for the database", "1");
 }
 
+static int too_large(struct exchange *x)
+{
+    x->body_done = true;
+    return problem(x, 413, "too_large", "the body is larger than 1 MiB", NULL);
+}
+
 /* The whole request is here: the tenant's budget comes first. */
 static int proceed(struct exchange *x)
 {
     x->body_done = true;
     if (x->request->body.failed)
-        return problem(x, 413, "too_large", "the body is larger than 1 MiB", NULL);
+        return too_large(x);
     if (!x->request->has_claims)
         return hand_over(x);
     struct msg_admit admit = {.tenant = x->request->claims.tenant, .ref = x->ref};
@@ -297,12 +340,50 @@ void edge_http_answer(struct edge *self, struct request *answered)
         lws_set_timeout(x->wsi, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_ASYNC);
 }
 
-static int begin_rest(struct exchange *x, const char *path)
+static int await_body(struct exchange *x)
+{
+    char length[24] = "";
+    lws_hdr_copy(x->wsi, length, sizeof length, WSI_TOKEN_HTTP_CONTENT_LENGTH);
+    x->is_chunked = lws_hdr_total_length(x->wsi, WSI_TOKEN_HTTP_TRANSFER_ENCODING) > 0;
+    long long bytes = atoll(length);
+    if (bytes > LIMIT_REQUEST_BYTES)
+        return too_large(x);
+    if (bytes <= 0 && !x->is_chunked)
+        return proceed(x);
+    if (lws_hdr_total_length(x->wsi, WSI_TOKEN_HTTP_EXPECT) > 0) {
+        uint8_t go_on[LWS_PRE + 32] = {0};
+        int n = snprintf((char *)go_on + LWS_PRE, 32, "HTTP/1.1 100 Continue\r\n\r\n");
+        return lws_write(x->wsi, go_on + LWS_PRE, (size_t)n, LWS_WRITE_RAW) < 0 ? -1 : 0;
+    }
+    return 0;
+}
+
+/* A piece of the body. */
+static int take_body(struct exchange *x, const void *data, size_t len)
+{
+    if (x->request == NULL || x->body_done)
+        return 0; /* it is answered already */
+    if (!x->is_chunked) {
+        buf_put(&x->request->body, data, len);
+        return 0;
+    }
+    int rc = chunked_feed(&x->chunks, data, len, &x->request->body);
+    if (rc == 0 && !x->request->body.failed)
+        return 0;
+    lws_set_timeout(x->wsi, NO_PENDING_TIMEOUT, 0); /* now it is our turn to be slow */
+    if (rc >= 0)
+        return proceed(x);
+    x->body_done = true;
+    return problem(x, 400, "bad_request", "the chunks of the body cannot be read", NULL);
+}
+
+static int begin_rest(struct exchange *x, const char *method, const char *path)
 {
     x->request = request_new(REQUEST_HTTP);
     CHECK(x->request != NULL);
     buf_puts(&x->request->path, path);
-    read_method(x);
+    /* What HEAD asks for is told as for GET. */
+    snprintf(x->request->method, sizeof x->request->method, "%s", x->is_head ? "GET" : method);
     read_arguments(x);
     lws_get_peer_simple(x->wsi, x->request->peer, sizeof x->request->peer);
     if (lws_hdr_copy(x->wsi, x->request->content_type, sizeof x->request->content_type,
@@ -313,11 +394,7 @@ static int begin_rest(struct exchange *x, const char *path)
     if (read_token(x) != 0)
         return problem(x, 401, "invalid_token", "the bearer token is not valid or has expired",
                        NULL);
-    char length[24] = "";
-    lws_hdr_copy(x->wsi, length, sizeof length, WSI_TOKEN_HTTP_CONTENT_LENGTH);
-    bool body =
-        atoll(length) > 0 || lws_hdr_total_length(x->wsi, WSI_TOKEN_HTTP_TRANSFER_ENCODING) > 0;
-    return body ? 0 : proceed(x);
+    return await_body(x);
 }
 
 static int begin(struct exchange *x, struct lws *wsi, const char *path)
@@ -329,14 +406,19 @@ static int begin(struct exchange *x, struct lws *wsi, const char *path)
         buf_init(&x->reply, 64 * 1024 * 1024);
     }
     x->wsi = wsi;
-    x->asked = x->body_done = false;
+    x->asked = x->body_done = x->is_chunked = false;
+    x->chunks = (struct chunked){0};
+    const char *method = method_of(wsi);
+    x->is_head = strcmp(method, "HEAD") == 0;
     request_destroy(&x->request);
     buf_free(&x->reply);
     metrics_add(METRIC_REQUESTS, 1);
     if (answer_probe(x, path, &rc))
         return rc;
     if (strncmp(path, "/api/", 5) == 0)
-        return begin_rest(x, path);
+        return begin_rest(x, method, path);
+    if (!x->is_head && strcmp(method, "GET") != 0)
+        return problem(x, 405, "method_not_allowed", "files are read, with GET or HEAD", NULL);
     return serve_file(x, path);
 }
 
@@ -359,9 +441,7 @@ int edge_http_callback(struct lws *wsi, enum lws_callback_reasons reason, void *
     case LWS_CALLBACK_HTTP:
         return begin(x, wsi, in);
     case LWS_CALLBACK_HTTP_BODY:
-        if (x->request != NULL)
-            buf_put(&x->request->body, in, len);
-        return 0;
+        return take_body(x, in, len);
     case LWS_CALLBACK_HTTP_BODY_COMPLETION:
         return x->request != NULL && !x->body_done ? proceed(x) : 0;
     case LWS_CALLBACK_HTTP_WRITEABLE:
