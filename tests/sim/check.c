@@ -1,0 +1,276 @@
+/* The promises. A check that fails stops the run, and says which promise was broken. */
+#include "proto/check.h"
+#include "actors/shard_inside.h"
+#include "tests/sim/parts.h"
+#include <inttypes.h>
+
+/* ---- after each transaction ---- */
+
+/* P2, and that what is stored is what was sent. */
+void check_row(struct world *self, const struct batch *batch, const struct batch_row *row)
+{
+    uint32_t index = (uint32_t)((uint64_t)row->seq >> 32);
+    if (index >= self->samples_count) {
+        fail(self, "a reading was stored that nobody sent");
+        return;
+    }
+    struct sample *sample = &self->samples[index];
+    if (++sample->stored > 1)
+        fail(self, "P2: sample %u of client %u was stored twice", index, sample->client);
+    if (db_find_device(&self->db, &row->device) != sample->device ||
+        (sample->own_us != 0 && sample->own_us != row->timestamp_us) ||
+        row->present != sample->present ||
+        memcmp(row->value, sample->value, sizeof row->value) != 0 ||
+        row->payload.len != strlen(sample->payload) ||
+        memcmp(batch_text_of(batch, row->payload), sample->payload, row->payload.len) != 0)
+        fail(self, "sample %u was stored otherwise than it was sent", index);
+}
+
+static bool is_cause(const struct world *self, const struct batch *batch,
+                     const struct batch_row *row, const struct batch_alert *alert)
+{
+    double value;
+    if (!uuid_equal(&row->device, &alert->device) ||
+        reading_metric(batch_text_of(batch, row->payload), row->payload.len,
+                       batch_text_of(batch, alert->metric), alert->metric.len, &value) != 1 ||
+        value != alert->value)
+        return false;
+    for (uint32_t i = 0; i < self->db.rows_count; i++)
+        if (self->db.rows[i].seq == row->seq && self->db.rows[i].timestamp_us == row->timestamp_us)
+            return true;
+    return false;
+}
+
+/* P3: a cooldown apart, and together with a reading that caused it. */
+void check_alert(struct world *self, const struct batch *batch, const struct batch_alert *alert,
+                 uint32_t rule)
+{
+    const struct db_rule *r = &self->db.rule[rule];
+    for (uint32_t i = 0; i < self->db.events_count; i++) {
+        const struct db_event *event = &self->db.events[i];
+        if (uuid_equal(&event->rule, &r->id) &&
+            event->fired_at_us + r->rule.cooldown_us > alert->fired_at_us)
+            fail(self, "P3: rule %u fired twice within its cooldown", rule);
+    }
+    uint32_t i = 0;
+    while (i < batch->rows_count && !is_cause(self, batch, &batch->rows[i], alert))
+        i++;
+    if (i == batch->rows_count)
+        fail(self, "P3: rule %u fired without its reading in the same transaction", rule);
+}
+
+/* devices.latest is a reading that is stored, or about to be in a later batch: never. */
+void check_touch(struct world *self, uint32_t device)
+{
+    const struct db_device *d = &self->db.device[device];
+    for (uint32_t i = 0; i < self->db.rows_count; i++) {
+        const struct db_row *row = &self->db.rows[i];
+        if (row->device == device && row->timestamp_us == d->latest_us &&
+            strcmp(self->samples[row->sample].payload, d->latest) == 0)
+            return;
+    }
+    fail(self, "latest of device %u is no reading of it", device);
+}
+
+static bool same_last(const struct world *self, uint32_t device, int64_t hour_us, unsigned m,
+                      double last, double expected)
+{
+    if (last == expected)
+        return true;
+    /* Readings of one timestamp have no order: any of the newest may be the last. */
+    int64_t newest = 0;
+    bool found = false;
+    for (uint32_t i = 0; i < self->db.rows_count; i++) {
+        const struct db_row *row = &self->db.rows[i];
+        const struct sample *sample = &self->samples[row->sample];
+        if (row->device != device || hour_of(row->timestamp_us) != hour_us ||
+            !(sample->present & 1U << m) || row->timestamp_us < newest)
+            continue;
+        found = (row->timestamp_us == newest && found) || sample->value[m] == last;
+        newest = row->timestamp_us;
+    }
+    return found;
+}
+
+static bool same_stats(const struct world *self, const struct db_hour *hour,
+                       const struct hour_stats *expected)
+{
+    bool same = hour->stats.samples == expected->samples;
+    for (unsigned m = 0; m < METRICS && same; m++) {
+        same = hour->stats.metric[m].count == expected->metric[m].count;
+        if (!same || expected->metric[m].count == 0)
+            continue;
+        same = hour->stats.metric[m].min == expected->metric[m].min &&
+               hour->stats.metric[m].max == expected->metric[m].max &&
+               hour->stats.metric[m].sum == expected->metric[m].sum &&
+               same_last(self, hour->device, hour->hour_us, m, hour->stats.metric[m].last,
+                         expected->metric[m].last);
+    }
+    return same;
+}
+
+static const struct db_hour *find_hour(const struct database *db, uint32_t device, int64_t hour_us)
+{
+    for (uint32_t i = 0; i < db->hours_count; i++)
+        if (db->hours[i].device == device && db->hours[i].hour_us == hour_us)
+            return &db->hours[i];
+    return NULL;
+}
+
+/* Every hour before that of the newest reading has its row, and it says what the readings say. */
+void check_hours(struct world *self, uint32_t device)
+{
+    int64_t newest = hour_of(db_newest(&self->db, device)), done = 0;
+    for (uint32_t i = 0; i < self->db.rows_count; i++) {
+        int64_t hour = hour_of(self->db.rows[i].timestamp_us);
+        if (self->db.rows[i].device != device || hour >= newest || hour == done)
+            continue;
+        const struct db_hour *row = find_hour(&self->db, device, hour);
+        struct hour_stats expected;
+        db_sum_hour(self, device, hour, &expected);
+        if (row == NULL || !same_stats(self, row, &expected))
+            fail(self, "hour %" PRId64 " of device %u %s", (int64_t)(hour / HOUR_US), device,
+                 row == NULL ? "has no row" : "is summed up wrong");
+        done = hour;
+    }
+}
+
+/* ---- what leaves the node ---- */
+
+/* P1 */
+void check_answer(struct world *self, const struct publish *publish)
+{
+    for (uint32_t i = 0; i < publish->count && publish->code == 0; i++)
+        if (self->samples[publish->first + i].stored == 0)
+            fail(self, "P1: sample %u was acknowledged, and is not stored", publish->first + i);
+}
+
+static bool row_exists(const struct world *self, uint32_t device, int64_t timestamp_us,
+                       const void *payload, size_t len)
+{
+    for (uint32_t i = 0; i < self->db.rows_count; i++) {
+        const struct db_row *row = &self->db.rows[i];
+        const char *text = self->samples[row->sample].payload;
+        if (row->device == device && row->timestamp_us == timestamp_us && strlen(text) == len &&
+            memcmp(text, payload, len) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool event_exists(const struct world *self, uint32_t device, int64_t fired_at_us)
+{
+    for (uint32_t i = 0; i < self->db.events_count; i++)
+        if (self->db.events[i].device == device && self->db.events[i].fired_at_us == fired_at_us)
+            return true;
+    return false;
+}
+
+/* Nobody is told of what has not committed. */
+void check_told(struct world *self, const struct msg_event *event, const void *body)
+{
+    struct uuid id = event->device;
+    uint32_t device = db_find_device(&self->db, &id);
+    if (event->event == EVENT_TELEMETRY &&
+        !row_exists(self, device, event->timestamp_us, body, event->body_len))
+        fail(self, "P1: a reading of device %u was told, and is not stored", device);
+    if (event->event == EVENT_ALERT && !event_exists(self, device, event->timestamp_us))
+        fail(self, "P3: an alert of device %u was told, and is not stored", device);
+}
+
+/* P5 */
+static int64_t held_by(const struct sim_node *node, uint32_t index)
+{
+    const struct shard *shard = node->shard[index];
+    int64_t held = shard->open->rows_count + shard->open->rejects_count;
+    for (uint32_t i = 0; i < shard->sealed_count; i++)
+        held += shard->sealed[i]->rows_count + shard->sealed[i]->rejects_count;
+    for (uint32_t i = 0; i < node->writer[index].count; i++)
+        held +=
+            node->writer[index].queue[i]->rows_count + node->writer[index].queue[i]->rejects_count;
+    for (uint32_t i = 0; i < shard->handles; i++)
+        for (const struct held *h = shard_device(shard, i)->held; h != NULL; h = h->next)
+            held++;
+    return held;
+}
+
+void check_held(struct world *self, const struct sim_node *node)
+{
+    int64_t held = 0, charged = 0;
+    for (uint32_t i = 0; i < node->shards; i++)
+        held += held_by(node, i);
+    for (uint32_t i = 0; i < EDGES; i++)
+        charged += node->edge[i].items;
+    /* An edge may pass its credit by one PUBLISH, whose readings are not divided. */
+    if (held > charged || charged > EDGES * (self->credit_items + 5))
+        fail(self, "P5: the shards hold %" PRId64 " readings, charged are %" PRId64, held, charged);
+}
+
+/* ---- when all is quiet ---- */
+
+void check_all_answered(struct world *self)
+{
+    for (uint32_t c = 0; c < CLIENTS; c++)
+        for (uint32_t i = 0; i < self->client[c].count; i++) {
+            const struct publish *publish = &self->client[c].publishes[i];
+            if (!publish->answered)
+                fail(self, "client %u: packet %u is never answered", c, publish->packet_id);
+            else if (publish->packet_id != 0)
+                check_answer(self, publish);
+        }
+}
+
+static bool compares(const struct batch_rule *rule, double value)
+{
+    const bool results[RULE_OPERATORS] = {
+        [RULE_GT] = value > rule->threshold,  [RULE_GTE] = value >= rule->threshold,
+        [RULE_LT] = value < rule->threshold,  [RULE_LTE] = value <= rule->threshold,
+        [RULE_EQ] = value == rule->threshold, [RULE_NEQ] = value != rule->threshold,
+    };
+    return results[rule->operator];
+}
+
+/* Every device sent one reading (client_probe) after all cooldowns: its rules, as they are in the
+ * database now, have fired or not. */
+void check_probed(struct world *self, int64_t since_us)
+{
+    for (uint32_t i = 0; i < RULES; i++) {
+        const struct db_rule *rule = &self->db.rule[i];
+        bool co2 = strcmp(rule->rule.metric, "co2") == 0;
+        bool expected = rule->active && compares(&rule->rule, co2 ? 799 : 49.75);
+        if (rule->exists && expected != (rule->rule.last_fired_us >= since_us))
+            fail(self, "rule %u of device %u %s", i, rule->device,
+                 expected ? "did not fire" : "fired, and should not have");
+    }
+}
+
+void check_statuses(struct world *self, enum device_status expected)
+{
+    for (uint32_t i = 0; i < DEVICES; i++)
+        if (self->db.device[i].status != expected)
+            fail(self, "device %u has status %d, not %d", i, self->db.device[i].status, expected);
+}
+
+/* Readings that lie ahead of the time may have been the newest of an incarnation that crashed
+ * before it wrote `latest`: those runs are not asked. */
+void check_latest(struct world *self)
+{
+    for (uint32_t i = 0; i < DEVICES; i++)
+        if (!self->future && self->db.device[i].latest_us != db_newest(&self->db, i))
+            fail(self, "latest of device %u is not its newest reading", i);
+}
+
+void check_empty(struct world *self)
+{
+    for (uint32_t i = 0; i < self->node->shards; i++) {
+        const struct shard_counts *counts = shard_count(self->node->shard[i]);
+        if (counts->actors != 0 || counts->active != 0 || counts->unexpected != 0 ||
+            !shard_is_quiet(self->node->shard[i]))
+            fail(self, "shard %u is not empty: %u actors, %u active, %u unexpected", i,
+                 (unsigned)counts->actors, (unsigned)counts->active, (unsigned)counts->unexpected);
+    }
+    for (uint32_t i = 0; i < EDGES; i++)
+        if (self->node->edge[i].items != 0 || self->node->edge[i].bytes != 0)
+            fail(self, "P5: edge %u lacks %" PRId64 " items of its credit", i,
+                 self->node->edge[i].items);
+}

@@ -1,0 +1,249 @@
+/* The simulated PostgreSQL: batches are executed whole, as proto/batch.h says and sql/store does.
+ */
+#include "proto/check.h"
+#include "tests/sim/parts.h"
+#include <stdlib.h>
+
+static struct uuid number_id(uint32_t kind, uint32_t number)
+{
+    struct uuid id = {{0}};
+    memcpy(id.bytes, &kind, sizeof kind);
+    memcpy(id.bytes + 12, &number, sizeof number);
+    return id;
+}
+
+static void make_rule(struct world *self, struct db_rule *rule, uint32_t device)
+{
+    *rule = (struct db_rule){.device = device, .exists = true, .active = true};
+    rule->id = rule->rule.id = number_id(3, ++self->db.rules_made);
+    rule->rule.threshold = (double)random_below(self, 5) * 10;
+    rule->rule.cooldown_us = (1 + (int64_t)random_below(self, 10)) * 60000000LL;
+    rule->rule.operator=(uint8_t) random_below(self, RULE_OPERATORS);
+    bool co2 = random_percent(self, 25);
+    strcpy(rule->rule.metric, co2 ? "co2" : "temperature");
+    if (co2)
+        rule->rule.threshold *= 20;
+}
+
+void db_init(struct world *self)
+{
+    for (uint32_t i = 0; i < DEVICES; i++)
+        self->db.device[i] = (struct db_device){
+            .id = number_id(2, i), .tenant = number_id(1, i % 2), .exists = true};
+    for (uint32_t i = 0; i < RULES; i++)
+        make_rule(self, &self->db.rule[i], i % DEVICES);
+}
+
+void db_free(struct database *self)
+{
+    free(self->rows);
+    free(self->events);
+    free(self->hours);
+}
+
+uint32_t db_find_device(const struct database *self, const struct uuid *id)
+{
+    uint32_t i = 0;
+    while (i < DEVICES && !uuid_equal(&self->device[i].id, id))
+        i++;
+    return i;
+}
+
+int64_t db_newest(const struct database *self, uint32_t device)
+{
+    int64_t newest = 0;
+    for (uint32_t i = 0; i < self->rows_count; i++)
+        if (self->rows[i].device == device && self->rows[i].timestamp_us > newest)
+            newest = self->rows[i].timestamp_us;
+    return newest;
+}
+
+/* ---- readings and hours ---- */
+
+static bool has_key(const struct database *self, uint32_t device, const struct batch_row *row)
+{
+    for (uint32_t i = 0; i < self->rows_count; i++)
+        if (self->rows[i].seq == row->seq && self->rows[i].timestamp_us == row->timestamp_us &&
+            self->rows[i].device == device)
+            return true;
+    return false;
+}
+
+static void store_rows(struct world *self, const struct batch *batch, bool again)
+{
+    struct database *db = &self->db;
+    bool keyless = again && self->mutation == MUTATION_retry_without_key;
+    for (uint32_t i = 0; i < batch->rows_count; i++) {
+        const struct batch_row *row = &batch->rows[i];
+        uint32_t device = db_find_device(db, &row->device);
+        if (!keyless && has_key(db, device, row))
+            continue;
+        GROW(db->rows, db->rows_count, db->rows_cap);
+        db->rows[db->rows_count++] = (struct db_row){
+            .device = device,
+            .sample = (uint32_t)((uint64_t)row->seq >> 32),
+            .timestamp_us = row->timestamp_us,
+            .seq = row->seq,
+        };
+        check_row(self, batch, row);
+    }
+}
+
+static void count_in(const struct sample *sample, struct hour_stats *stats)
+{
+    stats->samples++;
+    for (unsigned m = 0; m < METRICS; m++) {
+        if (!(sample->present & 1U << m))
+            continue;
+        double value = sample->value[m];
+        if (stats->metric[m].count++ == 0) {
+            stats->metric[m].min = stats->metric[m].max = value;
+        } else {
+            stats->metric[m].min = value < stats->metric[m].min ? value : stats->metric[m].min;
+            stats->metric[m].max = value > stats->metric[m].max ? value : stats->metric[m].max;
+        }
+        stats->metric[m].sum += value;
+    }
+}
+
+static void find_last(const struct world *self, uint32_t device, int64_t hour_us, unsigned m,
+                      struct hour_stats *stats)
+{
+    int64_t newest = 0, newest_seq = 0;
+    for (uint32_t i = 0; i < self->db.rows_count; i++) {
+        const struct db_row *row = &self->db.rows[i];
+        const struct sample *sample = &self->samples[row->sample];
+        if (row->device != device || hour_of(row->timestamp_us) != hour_us ||
+            !(sample->present & 1U << m) || row->timestamp_us < newest ||
+            (row->timestamp_us == newest && row->seq < newest_seq))
+            continue;
+        newest = row->timestamp_us;
+        newest_seq = row->seq;
+        stats->metric[m].last = sample->value[m];
+    }
+}
+
+void db_sum_hour(const struct world *self, uint32_t device, int64_t hour_us,
+                 struct hour_stats *ret_stats)
+{
+    *ret_stats = (struct hour_stats){0};
+    for (uint32_t i = 0; i < self->db.rows_count; i++) {
+        const struct db_row *row = &self->db.rows[i];
+        if (row->device == device && hour_of(row->timestamp_us) == hour_us)
+            count_in(&self->samples[row->sample], ret_stats);
+    }
+    for (unsigned m = 0; m < METRICS; m++)
+        if (ret_stats->metric[m].count > 0)
+            find_last(self, device, hour_us, m, ret_stats);
+}
+
+static struct db_hour *hour_row(struct database *db, uint32_t device, int64_t hour_us)
+{
+    for (uint32_t i = 0; i < db->hours_count; i++)
+        if (db->hours[i].device == device && db->hours[i].hour_us == hour_us)
+            return &db->hours[i];
+    GROW(db->hours, db->hours_count, db->hours_cap);
+    struct db_hour *hour = &db->hours[db->hours_count++];
+    hour->device = device;
+    hour->hour_us = hour_us;
+    return hour;
+}
+
+/* First those with sums, then those to rebuild: whatever their order in the batch. */
+static void store_hours(struct world *self, const struct batch *batch, bool rebuild)
+{
+    for (uint32_t i = 0; i < batch->rollups_count; i++) {
+        const struct batch_rollup *rollup = &batch->rollups[i];
+        struct hour_stats stats = rollup->stats;
+        uint32_t device = db_find_device(&self->db, &rollup->device);
+        if (rollup->rebuild != rebuild)
+            continue;
+        if (rebuild)
+            db_sum_hour(self, device, rollup->hour_us, &stats);
+        if ((rebuild && stats.samples == 0) ||
+            (rebuild && self->mutation == MUTATION_rebuild_skipped))
+            continue;
+        hour_row(&self->db, device, rollup->hour_us)->stats = stats;
+    }
+}
+
+/* ---- devices ---- */
+
+static void store_touches(struct world *self, const struct batch *batch)
+{
+    for (uint32_t i = 0; i < batch->touches_count; i++) {
+        const struct batch_touch *touch = &batch->touches[i];
+        uint32_t index = db_find_device(&self->db, &touch->device);
+        struct db_device *device = &self->db.device[index];
+        if (!device->exists)
+            continue;
+        for (uint32_t j = 0; j < i; j++)
+            if (uuid_equal(&batch->touches[j].device, &touch->device))
+                fail(self, "two touches of device %u in one transaction", index);
+        device->status = touch->status;
+        if (touch->last_seen_us > device->last_seen_us)
+            device->last_seen_us = touch->last_seen_us;
+        if (touch->latest_us != 0 && touch->latest_us >= device->latest_us) {
+            CHECK(touch->latest.len < TEXT_BYTES);
+            device->latest_us = touch->latest_us;
+            memcpy(device->latest, batch_text_of(batch, touch->latest), touch->latest.len);
+            device->latest[touch->latest.len] = '\0';
+            check_touch(self, index);
+        }
+    }
+}
+
+int db_execute(struct world *self, struct batch *batch, uint64_t incarnation, bool again)
+{
+    bool writes = batch->rows_count + batch->rollups_count + batch->alerts_count +
+                      batch->touches_count + batch->rejects_count >
+                  0;
+    if (writes && incarnation != self->db.incarnation && self->mutation != MUTATION_fence_off)
+        return ERR_FENCED;
+    store_rows(self, batch, again);
+    store_hours(self, batch, false);
+    store_hours(self, batch, true);
+    db_alerts(self, batch);
+    store_touches(self, batch);
+    db_checks(self, batch);
+    db_loads(self, batch);
+    for (uint32_t i = 0; i < DEVICES && batch->rows_count > 0; i++)
+        check_hours(self, i);
+    return 0;
+}
+
+/* ---- operators ---- */
+
+void db_change_rule(struct world *self)
+{
+    struct db_rule *rule = &self->db.rule[random_below(self, RULES)];
+    uint32_t device = rule->device;
+    if (!rule->exists) {
+        if (!self->db.device[device].exists)
+            return;
+        make_rule(self, rule, device);
+    } else if (random_percent(self, 30)) {
+        rule->exists = false;
+    } else if (random_percent(self, 30)) {
+        rule->active = !rule->active;
+    } else {
+        rule->rule.threshold = (double)random_below(self, 5) * 10;
+        rule->rule.cooldown_us = (1 + (int64_t)random_below(self, 10)) * 60000000LL;
+    }
+    trace(self, "a rule of device %u changes", device);
+    node_changed(self, device);
+}
+
+void db_change_device(struct world *self)
+{
+    uint32_t index = (uint32_t)random_below(self, DEVICES);
+    struct db_device *device = &self->db.device[index];
+    device->exists = !device->exists;
+    trace(self, "device %u is %s", index, device->exists ? "made" : "deleted");
+    device->status = STATUS_OFFLINE;
+    device->last_seen_us = device->latest_us = 0; /* telemetry stays */
+    for (uint32_t i = 0; i < RULES; i++)
+        if (self->db.rule[i].device == index)
+            self->db.rule[i].exists = false;
+    node_changed(self, index);
+}
