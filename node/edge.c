@@ -52,6 +52,12 @@ void *edge_peer(const struct edge *self, const struct msg_ref *ref, enum peer_ki
     return peer->kind == kind && peer->generation == ref->generation ? peer->object : NULL;
 }
 
+void edge_close(struct edge *self, struct lws *wsi, int seconds)
+{
+    lws_set_timeout(wsi, PENDING_TIMEOUT_USER_REASON_BASE, seconds);
+    self->timeout_set = true;
+}
+
 /* ---- to the shards ---- */
 
 static void send_frame(struct edge *self, unsigned shard)
@@ -241,6 +247,14 @@ static void take_pipe(struct edge *self)
     }
 }
 
+/* libwebsockets arms its timer in our loop after an event of its own alone: it gets one. */
+static void arm_timeouts(struct edge *self)
+{
+    if (self->timeout_set)
+        lws_cancel_service(self->lws);
+    self->timeout_set = false;
+}
+
 static void on_turn(struct ev_loop *loop, ev_prepare *watcher, int events)
 {
     (void)loop, (void)events;
@@ -256,6 +270,7 @@ static void on_turn(struct ev_loop *loop, ev_prepare *watcher, int events)
     edge_mqtt_flush(self);
     for (unsigned i = 0; i < self->shards; i++)
         send_frame(self, i);
+    arm_timeouts(self);
     if (self->stopping && !self->ended &&
         (self->items == 0 || clock_boot_us() >= self->stop_deadline_us)) {
         self->ended = true;

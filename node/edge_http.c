@@ -323,7 +323,7 @@ void edge_http_admitted(struct edge *self, const struct msg_admitted *admitted)
                      after);
     }
     if (rc != 0)
-        lws_set_timeout(x->wsi, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_ASYNC);
+        edge_close(self, x->wsi, LWS_TO_KILL_ASYNC);
 }
 
 void edge_http_answer(struct edge *self, struct request *answered)
@@ -337,7 +337,7 @@ void edge_http_answer(struct edge *self, struct request *answered)
     struct answer a = {answered->status, answered->reply_type, answered->retry_after,
                        answered->allow};
     if (answer(x, &a) != 0)
-        lws_set_timeout(x->wsi, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_ASYNC);
+        edge_close(self, x->wsi, LWS_TO_KILL_ASYNC);
 }
 
 static int await_body(struct exchange *x)

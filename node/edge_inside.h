@@ -56,6 +56,8 @@ struct edge {
 
     uint64_t items, bytes; /* given to shards, not answered */
     bool exhausted;        /* a bound was reached; until well below it again */
+    uint32_t resume_at;    /* the connection that was read again last */
+    bool timeout_set;      /* by edge_close, in this turn */
 
     struct mqtt_conn *dirty; /* have something to write */
     struct watchers watchers;
@@ -72,6 +74,8 @@ struct msg_ref edge_ref(struct edge *self, enum peer_kind kind, void *object);
 void edge_unref(struct edge *self, const struct msg_ref *ref);
 /* NULL: gone, or of another kind. */
 void *edge_peer(const struct edge *self, const struct msg_ref *ref, enum peer_kind kind);
+/* Closes after so many seconds, or soon and not from within this call: LWS_TO_KILL_ASYNC. */
+void edge_close(struct edge *self, struct lws *wsi, int seconds);
 /* Adds an item for the shard of `key` (a device's id, or a tenant's); sent at the turn's end. */
 void edge_tell(struct edge *self, const struct uuid *key, enum msg_kind kind, const void *fixed,
                size_t fixed_len, const struct span *texts, size_t texts_count);

@@ -386,7 +386,7 @@ void edge_live_goodbye(struct edge *self)
         struct live *live = peer->object;
         live->close_code = CLOSE_GOING_AWAY;
         if (write_some(live) != 0)
-            lws_set_timeout(live->wsi, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_ASYNC);
+            edge_close(self, live->wsi, LWS_TO_KILL_ASYNC);
     }
 }
 

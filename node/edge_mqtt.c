@@ -106,8 +106,7 @@ static void receive(struct mqtt_conn *conn, const uint8_t *data, size_t len);
 static void close_soon(struct mqtt_conn *conn)
 {
     bool all_out = conn->out.len <= LWS_PRE && !lws_partial_buffered(conn->wsi);
-    lws_set_timeout(conn->wsi, PENDING_TIMEOUT_USER_REASON_BASE,
-                    all_out ? LWS_TO_KILL_ASYNC : GOODBYE_SECONDS);
+    edge_close(conn->edge, conn->wsi, all_out ? LWS_TO_KILL_ASYNC : GOODBYE_SECONDS);
 }
 
 /* Writes what there is, at once where the socket takes it. */
@@ -205,11 +204,15 @@ static void receive(struct mqtt_conn *conn, const uint8_t *data, size_t len)
 
 static void read_again(struct mqtt_conn *conn)
 {
-    if (!conn->stopped || session_ended(conn->session) || !session_wants_input(conn->session))
+    if (!conn->stopped || session_ended(conn->session))
         return;
+    session_resume(conn->session, clock_boot_us()); /* paused, it would want nothing */
+    if (!session_wants_input(conn->session)) {
+        session_pause(conn->session, clock_boot_us());
+        return;
+    }
     conn->stopped = false;
     metrics_add(METRIC_EDGE_PAUSED, -1);
-    session_resume(conn->session, clock_boot_us());
     receive(conn, NULL, 0);
     if (!conn->stopped)
         lws_rx_flow_control(conn->wsi, 1);
@@ -222,8 +225,10 @@ static struct mqtt_conn *conn_at(struct edge *self, uint32_t index)
 
 void edge_mqtt_resume(struct edge *self)
 {
-    for (uint32_t i = 0; i < self->peers_count && !self->exhausted; i++) {
-        struct mqtt_conn *conn = conn_at(self, i);
+    /* Goes on where it ended, or the last ones would be read never. */
+    for (uint32_t n = 0; n < self->peers_count && !self->exhausted; n++) {
+        self->resume_at = (self->resume_at + 1) % self->peers_count;
+        struct mqtt_conn *conn = conn_at(self, self->resume_at);
         if (conn != NULL)
             read_again(conn);
     }
