@@ -73,14 +73,19 @@ struct held *device_unhold(struct device *self)
     return held;
 }
 
+void device_drop_kept(struct device *self)
+{
+    free(self->hours);
+    free(self->latest);
+    self->hours = NULL;
+    self->latest = NULL;
+}
+
 void device_clear(struct device *self)
 {
     struct held *held;
     while ((held = device_unhold(self)) != NULL)
         free(held);
     rules_destroy(&self->rules);
-    free(self->hours);
-    free(self->latest);
-    self->hours = NULL;
-    self->latest = NULL;
+    device_drop_kept(self);
 }

@@ -75,4 +75,6 @@ int device_keep_latest(struct device *self, const char *payload, uint32_t len) M
 int device_hold(struct device *self, const struct item *item, int64_t arrival_us) MUST_CHECK;
 /* The first held item; the caller frees it. NULL: none. */
 struct held *device_unhold(struct device *self);
+/* Frees the sums of its hour (rebuilt when the hour is closed) and the newest payload. */
+void device_drop_kept(struct device *self);
 void device_clear(struct device *self);

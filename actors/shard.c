@@ -393,12 +393,8 @@ static void sweep_one(struct shard *self, uint32_t handle)
     if (device->state == DEVICE_STATES)
         return; /* a free place */
     shard_touch(self, handle);
-    if (device->status != STATUS_ONLINE && device->state == DEVICE_LIVE && !device->dirty) {
-        free(device->hours); /* rebuilt when its hour is closed */
-        free(device->latest);
-        device->hours = NULL;
-        device->latest = NULL;
-    }
+    if (device->status != STATUS_ONLINE && device->state == DEVICE_LIVE && !device->dirty)
+        device_drop_kept(device);
     if (device_may_passivate(device, &self->config.times, self->now_us))
         passivate(self, handle);
 }

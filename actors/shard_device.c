@@ -215,7 +215,9 @@ static void adopt(struct shard *self, uint32_t handle, const struct device_input
     device->status = loaded->status;
     if (loaded->last_seen_us > device->last_seen_us)
         device->last_seen_us = loaded->last_seen_us;
-    device->newest_us = loaded->newest_us;
+    /* Rows of this actor that are still on their way may be newer than what the load saw. */
+    if (loaded->newest_us > device->newest_us)
+        device->newest_us = loaded->newest_us;
     device->touched_us = self->now_us;
     self->counts.active += device->status != STATUS_OFFLINE;
 }
@@ -228,7 +230,10 @@ static void forget(struct shard *self, uint32_t handle, const struct device_inpu
     device->status = STATUS_OFFLINE;
     device->touched_us = self->now_us; /* absent since */
     device->dirty = false;
+    /* Should it be made anew, these would be of its former life. */
+    device->last_seen_us = device->disconnected_us = 0;
     rules_destroy(&device->rules);
+    device_drop_kept(device);
     struct msg_kick kick = {.device = device->id, .code = 0x98}; /* administrative action */
     for (uint32_t i = 0; device->connections > 0 && i < self->config.edges; i++)
         SURVIVE(frame_add(&self->out.edge[i], MSG_KICK, &kick, sizeof kick, NULL, 0));
