@@ -48,6 +48,7 @@ static struct lws_vhost *listen_on(struct edge *self, const char *name, int64_t 
         info.listen_accept_protocol = "mqtt";
     }
     if (tls) {
+        info.options |= LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT; /* or the vhost speaks plain TCP */
         info.ssl_cert_filepath = config->tls_cert_file;
         info.ssl_private_key_filepath = config->tls_key_file;
     }
