@@ -18,13 +18,18 @@ enum device_status device_status_due(const struct device *self, const struct dev
     return silent < times->idle_us ? STATUS_ONLINE : STATUS_IDLE;
 }
 
+bool device_may_ask_again(const struct device *self, int64_t now_us)
+{
+    return self->in_flight == 0 && now_us - self->touched_us >= ABSENT_US;
+}
+
 bool device_may_passivate(const struct device *self, const struct device_times *times,
                           int64_t now_us)
 {
     if (self->held != NULL || self->in_flight > 0 || self->connections > 0)
         return false;
     if (self->state == DEVICE_ABSENT)
-        return now_us - self->touched_us >= ABSENT_US;
+        return device_may_ask_again(self, now_us);
     return self->state == DEVICE_LIVE && self->status == STATUS_OFFLINE && !self->dirty &&
            now_us - self->touched_us >= times->passivate_us;
 }

@@ -202,8 +202,7 @@ static void take_reading(struct shard *self, const struct item *item)
     struct uuid tenant = reading->tenant, id = reading->device;
     uint32_t handle = shard_activate(self, &tenant, &id);
     struct device *device = shard_device(self, handle);
-    if (device->state == DEVICE_ABSENT &&
-        device_may_passivate(device, &self->config.times, self->now_us))
+    if (device->state == DEVICE_ABSENT && device_may_ask_again(device, self->now_us))
         shard_step(self, handle, DEVICE_EXPIRED, &(struct device_input){0});
     shard_reading(self, handle, &arrival);
 }
