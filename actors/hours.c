@@ -56,6 +56,11 @@ static int close_hour(const struct hours *self, struct batch *batch, const struc
     return 0;
 }
 
+int hours_rebuild(struct batch *batch, const struct batch_row *row)
+{
+    return rebuild(batch, row, hour_of(row->timestamp_us));
+}
+
 int hours_add(struct hours **self_p, struct batch *batch, const struct batch_row *row,
               int64_t newest_us)
 {

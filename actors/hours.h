@@ -29,3 +29,5 @@ static inline int64_t hour_of(int64_t timestamp_us)
  * is to be written to `batch`. 0 or ERR_MEMORY: then the batch is as it was. */
 int hours_add(struct hours **self_p, struct batch *batch, const struct batch_row *row,
               int64_t newest_us) MUST_CHECK;
+/* Adds to `batch` that the hour of `row` is summed up from the readings. 0 or ERR_MEMORY. */
+int hours_rebuild(struct batch *batch, const struct batch_row *row) MUST_CHECK;

@@ -15,8 +15,10 @@ static void row_done(struct shard *self, const struct batch *batch, const struct
 {
     struct device *device = came_back(self, row->actor);
     if (row->bad) {
-        free(device->hours); /* its sums counted this row: rebuilt when the hour is closed */
+        /* Its hour's sums counted this row: here, or in a batch that is on its way already. */
+        free(device->hours);
         device->hours = NULL;
+        SURVIVE(hours_rebuild(shard_batch(self, 0), row));
         shard_acknowledge(self, &row->ref, row->flags, 0x99, "the database refused the reading",
                           row->item_bytes);
         return;
