@@ -43,6 +43,16 @@ static void fill(struct world *self, struct sample *sample, double temperature, 
     snprintf(sample->payload + n, TEXT_BYTES - (size_t)n, "}");
 }
 
+/* Without what a rule looks at. */
+static void refuse(struct sample *sample)
+{
+    sample->refused = true;
+    sample->present = 1U << METRIC_RSSI;
+    sample->value[METRIC_RSSI] = -1000;
+    strcpy(sample->payload, "{\"rssi\":-1000}");
+    sample->extra[0] = '\0';
+}
+
 /* None, of now, late by minutes or hours, or (in some runs) ahead. */
 static int64_t choose_timestamp(struct world *self)
 {
@@ -92,6 +102,8 @@ void client_publish(struct world *self, uint32_t client)
         sample->own_us = own == 0 ? 0 : own - (publish->count - 1 - i) * 60000000LL;
         fill(self, sample, (double)random_below(self, 12) * 5.25,
              random_percent(self, 20) ? 400 + (double)random_below(self, 400) : 0);
+        if (self->refusing && random_percent(self, 8))
+            refuse(sample);
     }
 }
 

@@ -69,19 +69,23 @@ static bool has_key(const struct database *self, uint32_t device, const struct b
     return false;
 }
 
-static void store_rows(struct world *self, const struct batch *batch, bool again)
+static void store_rows(struct world *self, struct batch *batch, bool again)
 {
     struct database *db = &self->db;
     bool keyless = again && self->mutation == MUTATION_retry_without_key;
     for (uint32_t i = 0; i < batch->rows_count; i++) {
-        const struct batch_row *row = &batch->rows[i];
+        struct batch_row *row = &batch->rows[i];
         uint32_t device = db_find_device(db, &row->device);
+        uint32_t sample = (uint32_t)((uint64_t)row->seq >> 32);
+        row->bad = sample < self->samples_count && self->samples[sample].refused;
+        if (row->bad)
+            continue;
         if (!keyless && has_key(db, device, row))
             continue;
         GROW(db->rows, db->rows_count, db->rows_cap);
         db->rows[db->rows_count++] = (struct db_row){
             .device = device,
-            .sample = (uint32_t)((uint64_t)row->seq >> 32),
+            .sample = sample,
             .timestamp_us = row->timestamp_us,
             .seq = row->seq,
         };
@@ -207,7 +211,7 @@ int db_execute(struct world *self, struct batch *batch, uint64_t incarnation, bo
     store_touches(self, batch);
     db_checks(self, batch);
     db_loads(self, batch);
-    for (uint32_t i = 0; i < DEVICES && batch->rows_count > 0; i++)
+    for (uint32_t i = 0; i < DEVICES && batch->rows_count > 0 && !self->refusing; i++)
         check_hours(self, i);
     return 0;
 }

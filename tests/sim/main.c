@@ -1,7 +1,7 @@
 /*
  * gito-sim - whole systems on one thread, each from one seed. README.md says what is checked.
  *
- * Without arguments: 1,000 seeds, 100 a test, and each mutation until the checker finds it, a test
+ * Without arguments: 4,000 seeds, 100 a test, and each mutation until the checker finds it, a test
  * each. The last line counts the tests. Exit status 1: a test failed.
  */
 #include "proto/check.h"
@@ -116,7 +116,7 @@ static bool read_options(int argc, char **argv, struct options *options)
 
 int main(int argc, char **argv)
 {
-    struct options options = {.seed = 1, .seeds = 1000, .plain = true, .mutated = true};
+    struct options options = {.seed = 1, .seeds = 4000, .plain = true, .mutated = true};
     unsigned passed = 0, failed = 0;
     if (!read_options(argc, argv, &options))
         return usage();

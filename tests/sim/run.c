@@ -83,7 +83,7 @@ static void client_work(struct world *self)
 
 static void fault(struct world *self)
 {
-    switch (random_below(self, 8)) {
+    switch (random_below(self, 6) + (self->refusing ? 2 : random_below(self, 3))) {
     case 0:
         node_crash(self);
         break;
@@ -211,6 +211,8 @@ static void end(struct world *self)
     check_statuses(self, STATUS_OFFLINE);
     wait_for(self, self->times.passivate_us + SECOND_US);
     check_all_answered(self);
+    for (uint32_t i = 0; i < DEVICES; i++)
+        check_hours(self, i);
     check_empty(self);
 }
 
@@ -224,6 +226,7 @@ static void start(struct world *self)
     self->times = random_percent(self, 50) ? quick : slow;
     self->credit_items = 1 + (int64_t)random_below(self, 60);
     self->future = random_percent(self, 25);
+    self->refusing = random_percent(self, 15);
     db_init(self);
     clients_init(self);
     self->node = node_start(self);

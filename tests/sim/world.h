@@ -34,6 +34,7 @@ struct sample {
     double value[METRICS];
     uint32_t present;
     uint32_t stored; /* rows of it */
+    bool refused;    /* the database will not have it */
     char payload[TEXT_BYTES], extra[TEXT_BYTES];
 };
 
@@ -135,6 +136,7 @@ struct world {
     struct device_times times;
     int64_t credit_items;
     bool calm;   /* the end of the run: no fault any more */
+    bool refusing; /* the database refuses some readings; then nothing crashes */
     bool future; /* timestamps of their own may lie ahead of the time */
     uint32_t generations;
     struct sample *samples;
