@@ -296,6 +296,7 @@ static void on_second(struct ev_loop *loop, ev_timer *watcher, int events)
 {
     (void)loop, (void)events;
     edge_mqtt_second(watcher->data);
+    edge_live_second(watcher->data);
 }
 
 static void start_watchers(struct edge *self)

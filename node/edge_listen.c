@@ -86,7 +86,6 @@ static int web_callback(struct lws *wsi, enum lws_callback_reasons reason, void 
         return edge_live_answer_protocol(wsi, in);
     case LWS_CALLBACK_RECEIVE:
     case LWS_CALLBACK_SERVER_WRITEABLE:
-    case LWS_CALLBACK_TIMER:
     case LWS_CALLBACK_CLOSED:
         return edge_live_callback(wsi, reason, user, in, len);
     default:

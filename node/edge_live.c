@@ -335,12 +335,8 @@ static void opened(struct live *live, struct lws *wsi)
     int code = live->edge->stopping ? CLOSE_GOING_AWAY
                : read_token(live)   ? read_path(live)
                                     : CLOSE_BAD_TOKEN;
-    if (code != 0) {
+    if (code != 0)
         close_with(live, code);
-        return;
-    }
-    int64_t left_us = live->claims.expires_s * 1000000 - clock_real_us();
-    lws_set_timer_usecs(wsi, left_us > 0 ? left_us : 1);
 }
 
 static int write_some(struct live *live)
@@ -384,9 +380,25 @@ void edge_live_goodbye(struct edge *self)
         if (peer->kind != PEER_LIVE)
             continue;
         struct live *live = peer->object;
-        live->close_code = CLOSE_GOING_AWAY;
-        if (write_some(live) != 0)
-            edge_close(self, live->wsi, LWS_TO_KILL_ASYNC);
+        /* The loop ends with this turn: nothing that libwebsockets puts off would be sent. */
+        uint8_t frame[LWS_PRE + 2] = {0};
+        frame[LWS_PRE] = CLOSE_GOING_AWAY >> 8;
+        frame[LWS_PRE + 1] = CLOSE_GOING_AWAY & 0xff;
+        if (live->close_code == 0 && write_some(live) == 0 && live_queue_is_empty(&live->queue))
+            (void)!lws_write(live->wsi, frame + LWS_PRE, 2, LWS_WRITE_CLOSE);
+    }
+}
+
+void edge_live_second(struct edge *self)
+{
+    int64_t now_s = clock_real_us() / 1000000;
+    for (uint32_t i = 0; i < self->peers_count; i++) {
+        struct peer *peer = &self->peers[i];
+        if (peer->kind != PEER_LIVE)
+            continue;
+        struct live *live = peer->object;
+        if (live->close_code == 0 && live->claims.expires_s <= now_s)
+            close_with(live, CLOSE_BAD_TOKEN);
     }
 }
 
@@ -402,9 +414,6 @@ int edge_live_callback(struct lws *wsi, enum lws_callback_reasons reason, void *
         return receive(live, in, len);
     case LWS_CALLBACK_SERVER_WRITEABLE:
         return write_some(live);
-    case LWS_CALLBACK_TIMER:
-        close_with(live, CLOSE_BAD_TOKEN); /* it has expired */
-        return 0;
     case LWS_CALLBACK_CLOSED:
         closed(live);
         return 0;

@@ -1,0 +1,71 @@
+"""Redis channels: telemetry and alerts, in the shapes that their consumers know."""
+
+import json
+
+import pytest
+
+from clients import Device, metric_value
+from cluster import wait_until
+from tenants import make_tenant, time_of
+
+
+@pytest.fixture(scope="module")
+def t(g):
+    return make_tenant(g)
+
+
+class Channel:
+    def __init__(self, g, pattern):
+        self.pubsub = g.redis().pubsub(ignore_subscribe_messages=False)
+        self.pubsub.psubscribe(pattern)
+        assert self.pubsub.get_message(timeout=5)["type"] == "psubscribe"
+
+    def take(self):
+        message = wait_until(lambda: self.pubsub.get_message(timeout=1), 10, "a message")
+        return message["channel"], json.loads(message["data"])
+
+
+def test_telemetry_channel(g, t):
+    """Each reading is published once on telemetry:{tenant}:{device}, whole and in order."""
+    device = Device(t)
+    channel = Channel(g, "telemetry:%s:*" % t.id)
+    before = metric_value(g, "gito_redis_published_total")
+    with device.connect() as client:
+        client.publish(device.topic(), {"temperature": 21.5, "door": None})
+        client.publish(device.topic(), [{"a": 1}, {"a": 2}])
+    name, first = channel.take()
+    assert name == "telemetry:%s:%s" % (t.id, device.id)
+    assert set(first) == {"device_id", "payload", "timestamp"}
+    assert first["device_id"] == device.id
+    assert first["payload"] == {"temperature": 21.5, "door": None}
+    assert time_of(first["timestamp"].replace("Z", "+00:00")) == device.rows("timestamp")[0][0]
+    assert [channel.take()[1]["payload"]["a"] for _ in range(2)] == [1, 2]
+    assert metric_value(g, "gito_redis_published_total") >= before + 3
+
+
+def test_alert_channel(g, t):
+    """A fired alert is published on alerts:{tenant}:{device} with the fields of the contract."""
+    device = Device(t)
+    rule = t.data("POST", "/alert-rules", {"device_id": device.id, "metric": "humidity",
+                                           "operator": "lt", "threshold": 10})["id"]
+    channel = Channel(g, "alerts:*")
+    with device.connect() as client:
+        client.publish(device.topic(), {"humidity": 5.5})
+    name, alert = channel.take()
+    assert name == "alerts:%s:%s" % (t.id, device.id)
+    assert set(alert) == {"alert_rule_id", "device_id", "metric", "value", "message", "timestamp"}
+    assert (alert["alert_rule_id"], alert["device_id"], alert["metric"], alert["value"]) == (
+        rule, device.id, "humidity", 5.5)
+    assert alert["message"] and time_of(alert["timestamp"].replace("Z", "+00:00"))
+    event = g.sql("SELECT message FROM alert_events WHERE alert_rule_id = %s", [rule])
+    assert event == [(alert["message"],)]
+
+
+def test_rejected_telemetry_is_not_published(g, t):
+    """What is refused reaches nobody."""
+    device = Device(t)
+    channel = Channel(g, "telemetry:%s:%s" % (t.id, device.id))
+    with device.connect() as client:
+        client.publish(device.topic(), "bad")
+        client.publish(device.topic(), {"a": 1})
+    assert channel.take()[1]["payload"] == {"a": 1}
