@@ -381,11 +381,12 @@ void edge_live_goodbye(struct edge *self)
             continue;
         struct live *live = peer->object;
         /* The loop ends with this turn: nothing that libwebsockets puts off would be sent. */
-        uint8_t frame[LWS_PRE + 2] = {0};
-        frame[LWS_PRE] = CLOSE_GOING_AWAY >> 8;
-        frame[LWS_PRE + 1] = CLOSE_GOING_AWAY & 0xff;
+        static const uint8_t close_frame[] = {0x88, 2, CLOSE_GOING_AWAY >> 8,
+                                              CLOSE_GOING_AWAY & 0xff};
+        uint8_t frame[LWS_PRE + sizeof close_frame] = {0};
+        memcpy(frame + LWS_PRE, close_frame, sizeof close_frame);
         if (live->close_code == 0 && write_some(live) == 0 && live_queue_is_empty(&live->queue))
-            (void)!lws_write(live->wsi, frame + LWS_PRE, 2, LWS_WRITE_CLOSE);
+            (void)!lws_write(live->wsi, frame + LWS_PRE, sizeof close_frame, LWS_WRITE_RAW);
     }
 }
 
