@@ -152,7 +152,8 @@ int tenants_admit(struct tenants *self, const struct uuid *tenant_id, int64_t no
     if (tenant == NULL)
         return ERR_MEMORY;
     double limit = self->requests_per_minute, per_us = limit / (double)MINUTE_US;
-    tenant->tokens += (double)(now_us - tenant->filled_us) * per_us;
+    if (now_us > tenant->filled_us) /* the clock may be set back */
+        tenant->tokens += (double)(now_us - tenant->filled_us) * per_us;
     tenant->filled_us = now_us;
     if (tenant->tokens > limit)
         tenant->tokens = limit;
