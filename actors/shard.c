@@ -1,9 +1,8 @@
 #include "actors/shard_inside.h"
 #include <stdlib.h>
 
-/* A frame to an edge holds what one turn makes for it; a frame is at most what its credit allows,
- * twice over for events. */
-#define FRAME_BYTES_MAX (4UL * LIMIT_EDGE_BYTES)
+/* What one turn makes for an edge: events of all that every edge has credit for, at the worst. */
+#define FRAME_BYTES_MAX (4UL * LIMIT_EDGES * LIMIT_EDGE_BYTES)
 /* The whole table is swept in this many ticks. */
 #define SWEEP_TICKS 10
 
