@@ -157,6 +157,37 @@ void edge_live_answer(struct edge *self, struct request *answered)
     }
 }
 
+/* ---- bytes out ---- */
+
+static int write_some(struct live *live)
+{
+    while (!lws_send_pipe_choked(live->wsi)) {
+        size_t len;
+        uint8_t *frame = live_queue_first(&live->queue, &len);
+        if (frame == NULL)
+            break;
+        int n = lws_write(live->wsi, frame, len, LWS_WRITE_TEXT);
+        live_queue_drop_first(&live->queue);
+        if (n < 0)
+            return -1;
+    }
+    if (live->close_code != 0) {
+        lws_close_reason(live->wsi, (enum lws_close_status)live->close_code, NULL, 0);
+        return -1;
+    }
+    if (!live_queue_is_empty(&live->queue))
+        lws_callback_on_writable(live->wsi);
+    return 0;
+}
+
+/* A burst is no slowness: what its client's socket takes does not count as waiting. */
+static void make_room(struct live *live, size_t len)
+{
+    if (live->queue.bytes + len > LIMIT_WS_QUEUE_BYTES && live->close_code == 0 &&
+        write_some(live) != 0)
+        edge_close(live->edge, live->wsi, LWS_TO_KILL_ASYNC);
+}
+
 /* ---- events ---- */
 
 static const char *const event_names[] = {
@@ -200,6 +231,7 @@ void edge_live_event(struct edge *self, void *connection, const struct msg_event
     put_data(out, event, id.s, texts);
     buf_putc(out, '}');
     CHECK(!out->failed);
+    make_room(live, out->len);
     if (event->event == EVENT_TELEMETRY)
         live_queue_telemetry(&live->queue, &device, (const char *)out->data, out->len);
     else if (live_queue_add(&live->queue, (const char *)out->data, out->len) != 0)
@@ -337,27 +369,6 @@ static void opened(struct live *live, struct lws *wsi)
                                     : CLOSE_BAD_TOKEN;
     if (code != 0)
         close_with(live, code);
-}
-
-static int write_some(struct live *live)
-{
-    while (!lws_send_pipe_choked(live->wsi)) {
-        size_t len;
-        uint8_t *frame = live_queue_first(&live->queue, &len);
-        if (frame == NULL)
-            break;
-        int n = lws_write(live->wsi, frame, len, LWS_WRITE_TEXT);
-        live_queue_drop_first(&live->queue);
-        if (n < 0)
-            return -1;
-    }
-    if (live->close_code != 0) {
-        lws_close_reason(live->wsi, (enum lws_close_status)live->close_code, NULL, 0);
-        return -1;
-    }
-    if (!live_queue_is_empty(&live->queue))
-        lws_callback_on_writable(live->wsi);
-    return 0;
 }
 
 static void closed(struct live *live)
