@@ -1,0 +1,129 @@
+/* What is put into a frame comes out of it, in order; bytes that are no frame are refused. */
+#include "proto/frame.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+static const struct msg_ack ack = {.ref = {.packet_id = 7}, .bytes = 3, .reason_len = 4};
+
+static void add_ack(struct frame *frame)
+{
+    struct span text[] = {{"ye", 2}, {"s!", 2}};
+    assert_int_equal(frame_add(frame, MSG_ACK, &ack, sizeof ack, text, 2), 0);
+}
+
+static void items_come_out_as_they_went_in(void **state)
+{
+    (void)state;
+    struct frame frame;
+    struct frame_reader reader;
+    struct item item;
+    struct msg_device device = {.device = {{1}}};
+    frame_init(&frame, 1 << 20);
+    for (int i = 0; i < 1000; i++) {
+        add_ack(&frame);
+        assert_int_equal(frame_add(&frame, MSG_WAKE, &device, sizeof device, NULL, 0), 0);
+    }
+    struct span bytes = frame_finish(&frame);
+    assert_int_equal(frame_open(&reader, bytes.data, bytes.len), 0);
+    for (int i = 0; i < 1000; i++) {
+        assert_int_equal(frame_next(&reader, &item), 1);
+        assert_int_equal(item.kind, MSG_ACK);
+        assert_memory_equal(item.fixed, &ack, sizeof ack);
+        assert_memory_equal(item.texts, "yes!", 4);
+        assert_int_equal(item.size, frame_item_size(MSG_ACK, 4));
+        assert_int_equal(frame_next(&reader, &item), 1);
+        assert_int_equal(item.kind, MSG_WAKE);
+    }
+    assert_int_equal(frame_next(&reader, &item), 0);
+    frame_free(&frame);
+}
+
+static void a_full_frame_takes_nothing_and_keeps_what_it_has(void **state)
+{
+    (void)state;
+    struct frame frame;
+    struct frame_reader reader;
+    struct item item;
+    char big[200] = {0};
+    struct msg_ack large = {.reason_len = sizeof big};
+    frame_init(&frame, 128);
+    add_ack(&frame);
+    assert_int_equal(frame_add(&frame, MSG_ACK, &large, sizeof large, &(struct span){big, 200}, 1),
+                     ERR_FULL);
+    assert_int_equal(frame.count, 1);
+    struct span bytes = frame_finish(&frame);
+    assert_int_equal(frame_open(&reader, bytes.data, bytes.len), 0);
+    assert_int_equal(frame_next(&reader, &item), 1);
+    assert_int_equal(frame_next(&reader, &item), 0);
+    frame_clear(&frame);
+    add_ack(&frame);
+    assert_int_equal(frame.count, 1);
+    frame_free(&frame);
+}
+
+/* Opens and reads to the end; what the first refusal was, or 0. */
+static int read_all(const uint8_t *data, size_t len)
+{
+    struct frame_reader reader;
+    struct item item;
+    int rc = frame_open(&reader, data, len);
+    while (rc == 0 && (rc = frame_next(&reader, &item)) == 1)
+        rc = 0;
+    return rc;
+}
+
+static void every_cut_and_every_tail_is_refused(void **state)
+{
+    (void)state;
+    struct frame frame;
+    uint8_t copy[256] = {0};
+    frame_init(&frame, 256);
+    add_ack(&frame);
+    add_ack(&frame);
+    struct span bytes = frame_finish(&frame);
+    assert_in_range(bytes.len, 1, sizeof copy - 1);
+    memcpy(copy, bytes.data, bytes.len);
+    assert_int_equal(read_all(copy, bytes.len), 0);
+    for (size_t len = 0; len < bytes.len; len++)
+        assert_int_equal(read_all(copy, len), ERR_MALFORMED);
+    assert_int_equal(read_all(copy, bytes.len + 1), ERR_MALFORMED);
+    frame_free(&frame);
+}
+
+static void another_version_is_told_apart(void **state)
+{
+    (void)state;
+    static const uint8_t next[] = {0x93, MSG_VERSION + 1, 0, 0xc4, 0};
+    static const uint8_t later[] = {0x91, 0xcd, 0x12, 0x34};
+    static const uint8_t none[] = {0x93, 0xa1, 'x', 0, 0xc4, 0};
+    assert_int_equal(read_all(next, sizeof next), ERR_VERSION);
+    assert_int_equal(read_all(later, sizeof later), ERR_VERSION);
+    assert_int_equal(read_all(none, sizeof none), ERR_MALFORMED);
+}
+
+static void lengths_are_not_believed(void **state)
+{
+    (void)state;
+    static const uint8_t array[] = {0xdd, 0xff, 0xff, 0xff, 0xff, MSG_VERSION};
+    static const uint8_t bin[] = {0x93, MSG_VERSION, 1, 0xc6, 0xff, 0xff, 0xff, 0xff};
+    static const uint8_t count[] = {0x93, MSG_VERSION, 0xce, 0xff, 0xff, 0xff, 0xff, 0xc4, 0};
+    assert_int_equal(read_all(array, sizeof array), ERR_MALFORMED);
+    assert_int_equal(read_all(bin, sizeof bin), ERR_MALFORMED);
+    assert_int_equal(read_all(count, sizeof count), ERR_MALFORMED);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(items_come_out_as_they_went_in),
+        cmocka_unit_test(a_full_frame_takes_nothing_and_keeps_what_it_has),
+        cmocka_unit_test(every_cut_and_every_tail_is_refused),
+        cmocka_unit_test(another_version_is_told_apart),
+        cmocka_unit_test(lengths_are_not_believed),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

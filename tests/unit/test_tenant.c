@@ -1,0 +1,120 @@
+/* One connection a client id, and a minute's budget of requests that fills evenly. */
+#include "actors/tenant.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define SECOND 1000000LL
+
+static const struct uuid one = {{1}}, other = {{2}};
+
+static int claim(struct tenants *tenants, const struct uuid *tenant, const char *id, uint32_t conn,
+                 struct msg_ref *former)
+{
+    struct msg_ref ref = {.conn = conn, .generation = conn * 10};
+    return tenants_claim(tenants, tenant, id, strlen(id), &ref, former);
+}
+
+static void unclaim(struct tenants *tenants, const char *id, uint32_t conn)
+{
+    struct msg_ref ref = {.conn = conn, .generation = conn * 10};
+    tenants_unclaim(tenants, &one, id, strlen(id), &ref);
+}
+
+static void a_second_claim_names_the_first(void **state)
+{
+    (void)state;
+    struct tenants tenants;
+    struct msg_ref former = {0};
+    tenants_init(&tenants, 10);
+    assert_int_equal(claim(&tenants, &one, "a", 1, &former), 0);
+    assert_int_equal(claim(&tenants, &other, "a", 2, &former), 0);
+    assert_int_equal(claim(&tenants, &one, "b", 3, &former), 0);
+    assert_int_equal(claim(&tenants, &one, "a", 4, &former), 1);
+    assert_int_equal(former.conn, 1);
+    unclaim(&tenants, "a", 1); /* no more its own */
+    assert_int_equal(claim(&tenants, &one, "a", 5, &former), 1);
+    assert_int_equal(former.conn, 4);
+    unclaim(&tenants, "a", 5);
+    unclaim(&tenants, "a", 5);
+    assert_int_equal(claim(&tenants, &one, "a", 6, &former), 0);
+    tenants_free(&tenants);
+}
+
+static void many_claims_come_and_go(void **state)
+{
+    (void)state;
+    struct tenants tenants;
+    struct msg_ref former;
+    char id[20];
+    tenants_init(&tenants, 10);
+    for (uint32_t i = 0; i < 1000; i++) {
+        snprintf(id, sizeof id, "client-%u", i);
+        assert_int_equal(claim(&tenants, &one, id, i, &former), 0);
+    }
+    for (uint32_t i = 0; i < 1000; i += 3) {
+        snprintf(id, sizeof id, "client-%u", i);
+        unclaim(&tenants, id, i);
+    }
+    for (uint32_t i = 0; i < 1000; i++) {
+        snprintf(id, sizeof id, "client-%u", i);
+        assert_int_equal(claim(&tenants, &one, id, i + 5000, &former), i % 3 == 0 ? 0 : 1);
+        if (i % 3 != 0)
+            assert_int_equal(former.conn, i);
+    }
+    assert_int_equal(tenants.claims_count, 1000);
+    tenants_free(&tenants);
+}
+
+static struct msg_admitted admit(struct tenants *tenants, const struct uuid *tenant, int64_t now_us)
+{
+    struct msg_admitted answer = {0};
+    assert_int_equal(tenants_admit(tenants, tenant, now_us, &answer), 0);
+    return answer;
+}
+
+static void the_budget_is_a_tenants_own_and_fills_evenly(void **state)
+{
+    (void)state;
+    struct tenants tenants;
+    tenants_init(&tenants, 60);
+    for (uint32_t i = 0; i < 60; i++) {
+        struct msg_admitted answer = admit(&tenants, &one, 100 * SECOND);
+        assert_true(answer.admitted);
+        assert_int_equal(answer.limit, 60);
+        assert_int_equal(answer.remaining, 59 - i);
+    }
+    struct msg_admitted refused = admit(&tenants, &one, 100 * SECOND);
+    assert_false(refused.admitted);
+    assert_in_range(refused.reset_s, 1, 2);
+    assert_true(admit(&tenants, &other, 100 * SECOND).admitted);
+    assert_true(admit(&tenants, &one, 101 * SECOND + 1000).admitted);
+    assert_false(admit(&tenants, &one, 101 * SECOND + 2000).admitted);
+    assert_int_equal(admit(&tenants, &one, 1000 * SECOND).remaining, 59);
+    tenants_free(&tenants);
+}
+
+static void a_clock_set_back_costs_nothing(void **state)
+{
+    (void)state;
+    struct tenants tenants;
+    tenants_init(&tenants, 60);
+    admit(&tenants, &one, 7200 * SECOND);
+    assert_true(admit(&tenants, &one, 3600 * SECOND).admitted);
+    assert_int_equal(admit(&tenants, &one, 3601 * SECOND).remaining, 58);
+    tenants_free(&tenants);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_second_claim_names_the_first),
+        cmocka_unit_test(many_claims_come_and_go),
+        cmocka_unit_test(the_budget_is_a_tenants_own_and_fills_evenly),
+        cmocka_unit_test(a_clock_set_back_costs_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
