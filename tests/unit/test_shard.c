@@ -1,0 +1,463 @@
+/* A shard acknowledges what has committed, in order, and its devices follow their table. */
+#include "actors/shard_inside.h"
+#include "proto/check.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#define SECOND 1000000LL
+#define PAYLOAD "{\"temperature\":60}"
+
+static const struct uuid tenant = {{1}}, device_id = {{2}};
+
+struct fixture {
+    shard_t *shard;
+    int64_t now_us;
+};
+
+static void begin(struct fixture *f)
+{
+    const struct shard_config config = {
+        .edges = 2,
+        .seed = 5,
+        .requests_per_minute = 60,
+        .redis = true,
+        .times = {300 * SECOND, 900 * SECOND, 5 * SECOND, 10 * SECOND, 3600 * SECOND}};
+    *f = (struct fixture){.shard = shard_new(&config), .now_us = 1000000 * SECOND};
+    assert_non_null(f->shard);
+}
+
+static void receive(struct fixture *f, enum msg_kind kind, const void *fixed, size_t len,
+                    const char *text)
+{
+    struct frame frame;
+    frame_init(&frame, 1 << 20);
+    assert_int_equal(frame_add(&frame, kind, fixed, len, &(struct span){text, strlen(text)}, 1), 0);
+    struct span bytes = frame_finish(&frame);
+    assert_int_equal(shard_receive(f->shard, bytes.data, bytes.len, f->now_us), 0);
+    frame_free(&frame);
+}
+
+static struct msg_reading make_reading(const struct fixture *f, uint16_t packet_id, uint8_t flags)
+{
+    struct msg_reading reading = {.tenant = tenant,
+                                  .device = device_id,
+                                  .ref = {.packet_id = packet_id, .edge = 1},
+                                  .flags = (uint8_t)(1 | MSG_LAST | flags),
+                                  .present = 1U << METRIC_TEMPERATURE,
+                                  .message_key = packet_id,
+                                  .arrival_us = f->now_us,
+                                  .timestamp_us = f->now_us,
+                                  .payload_len = sizeof PAYLOAD - 1};
+    reading.value[METRIC_TEMPERATURE] = 60;
+    return reading;
+}
+
+static void publish(struct fixture *f, uint16_t packet_id, uint8_t flags)
+{
+    struct msg_reading reading = make_reading(f, packet_id, flags);
+    receive(f, MSG_READING, &reading, sizeof reading, PAYLOAD);
+}
+
+static void present(struct fixture *f, bool is)
+{
+    struct msg_presence presence = {.tenant = tenant, .device = device_id, .present = is};
+    receive(f, MSG_PRESENCE, &presence, sizeof presence, "");
+}
+
+/* What the database would answer: every device is there, with one rule; nothing was stored. */
+static void answer(struct fixture *f, struct batch *batch, bool found, bool stored)
+{
+    for (uint32_t i = 0; i < batch->loads_count; i++) {
+        struct batch_rule *rule = batch_add_rules(batch);
+        *rule = (struct batch_rule){.id = {{9}}, .threshold = 50, .cooldown_us = 300 * SECOND};
+        strcpy(rule->metric, "temperature");
+        batch->loads[i].found = found;
+        batch->loads[i].tenant = tenant;
+        batch->loads[i].rules_count = 1;
+    }
+    for (uint32_t i = 0; i < batch->checks_count; i++)
+        batch->checks[i].stored = stored;
+    for (uint32_t i = 0; i < batch->alerts_count; i++) {
+        batch->alerts[i].fired = true;
+        batch->alerts[i].last_fired_us = f->now_us;
+    }
+    shard_done(f->shard, batch, f->now_us);
+}
+
+static void commit(struct fixture *f)
+{
+    struct batch *batch = shard_next_batch(f->shard);
+    assert_non_null(batch);
+    answer(f, batch, true, false);
+}
+
+/* The device is known, and LIVE. */
+static void make_live(struct fixture *f)
+{
+    shard_activate(f->shard, &tenant, &device_id);
+    commit(f);
+    assert_int_equal(shard_device(f->shard, 0)->state, DEVICE_LIVE);
+}
+
+/* How many items of `kind` wait for an edge; they are gone then. The first is copied. */
+static unsigned take(struct frame *frame, enum msg_kind kind, void *ret_fixed, size_t len)
+{
+    struct frame_reader reader;
+    struct item item;
+    unsigned count = 0;
+    if (frame->count == 0)
+        return 0;
+    struct span bytes = frame_finish(frame);
+    assert_int_equal(frame_open(&reader, bytes.data, bytes.len), 0);
+    while (frame_next(&reader, &item) == 1)
+        if (item.kind == kind && count++ == 0)
+            memcpy(ret_fixed, item.fixed, len);
+    frame_clear(frame);
+    return count;
+}
+
+static unsigned acks(struct fixture *f, struct msg_ack *ret_ack)
+{
+    return take(&shard_output(f->shard)->edge[1], MSG_ACK, ret_ack, sizeof *ret_ack);
+}
+
+static void end(struct fixture *f)
+{
+    shard_destroy(&f->shard);
+    assert_null(f->shard);
+}
+
+/* ---- the table ---- */
+
+#define NONE DEVICE_STATES
+static const enum device_state expected[DEVICE_STATES][DEVICE_EVENTS] = {
+    /* READING, REDELIVERY, LOADED, MISSING, STORED, NOT_STORED, CHANGED, EXPIRED */
+    [DEVICE_LOADING] = {DEVICE_LOADING, DEVICE_LOADING, DEVICE_LIVE, DEVICE_ABSENT, NONE, NONE,
+                        DEVICE_LOADING, NONE},
+    [DEVICE_LIVE] = {DEVICE_LIVE, DEVICE_CHECKING, DEVICE_LIVE, DEVICE_ABSENT, NONE, NONE,
+                     DEVICE_LIVE, NONE},
+    [DEVICE_CHECKING] = {DEVICE_CHECKING, DEVICE_CHECKING, DEVICE_CHECKING, DEVICE_CHECKING,
+                         DEVICE_LIVE, DEVICE_LIVE, DEVICE_CHECKING, NONE},
+    [DEVICE_ABSENT] = {DEVICE_ABSENT, DEVICE_ABSENT, DEVICE_LIVE, DEVICE_ABSENT, NONE, NONE,
+                       DEVICE_LOADING, DEVICE_LOADING},
+};
+
+static void bring_into(struct fixture *f, enum device_state state)
+{
+    shard_activate(f->shard, &tenant, &device_id);
+    if (state == DEVICE_LOADING)
+        return;
+    answer(f, shard_next_batch(f->shard), state != DEVICE_ABSENT, false);
+    if (state == DEVICE_CHECKING)
+        publish(f, 1, MSG_DUP);
+}
+
+static uint32_t elements(const struct batch *batch)
+{
+    uint32_t count = 0;
+#define LIST(type, name) count += batch->name##_count;
+    BATCH_LISTS
+#undef LIST
+    return count;
+}
+
+static void try_pair(enum device_state state, enum device_event event)
+{
+    struct fixture f;
+    begin(&f);
+    bring_into(&f, state);
+    struct device *device = shard_device(f.shard, 0);
+    assert_int_equal(device->state, state);
+    struct msg_reading reading = make_reading(&f, 2, event == DEVICE_REDELIVERY ? MSG_DUP : 0);
+    struct item item = {MSG_READING, &reading, (const uint8_t *)PAYLOAD, sizeof PAYLOAD - 1, 200};
+    struct arrival arrival = {&reading, PAYLOAD, PAYLOAD, 200, &item};
+    struct batch *batch = batch_new();
+    struct batch_load load = {.found = true, .tenant = tenant};
+    struct device before = *device;
+    uint32_t before_elements = elements(f.shard->open);
+    const struct device_input input = {.arrival = &arrival, .load = &load, .batch = batch};
+    shard_step(f.shard, 0, event, &input);
+    if (expected[state][event] == NONE) {
+        struct msg_ack ack;
+        assert_int_equal(shard_count(f.shard)->unexpected, 1);
+        assert_memory_equal(device, &before, sizeof before);
+        assert_int_equal(elements(f.shard->open), before_elements);
+        assert_int_equal(acks(&f, &ack), 0);
+    } else {
+        assert_int_equal(shard_count(f.shard)->unexpected, 0);
+        assert_int_equal(device->state, expected[state][event]);
+    }
+    batch_destroy(&batch);
+    end(&f);
+}
+
+static void every_pair_of_state_and_event(void **state)
+{
+    (void)state;
+    for (int s = 0; s < DEVICE_STATES; s++)
+        for (int e = 0; e < DEVICE_EVENTS; e++)
+            try_pair((enum device_state)s, (enum device_event)e);
+}
+
+/* ---- what it does ---- */
+
+static void a_reading_is_answered_and_told_after_its_commit(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct msg_ack ack = {0};
+    struct msg_event event = {0};
+    begin(&f);
+    make_live(&f);
+    publish(&f, 7, 0);
+    struct batch *batch = shard_next_batch(f.shard);
+    assert_int_equal(batch->rows_count, 1);
+    assert_int_equal(acks(&f, &ack), 0);
+    assert_int_equal(shard_output(f.shard)->redis.count, 0);
+    answer(&f, batch, true, false);
+    assert_int_equal(acks(&f, &ack), 1);
+    assert_int_equal(ack.ref.packet_id, 7);
+    assert_int_equal(ack.code, 0);
+    assert_int_equal(ack.flags, MSG_LAST);
+    assert_int_equal(ack.bytes, frame_item_size(MSG_READING, sizeof PAYLOAD - 1));
+    assert_int_equal(take(&shard_output(f.shard)->redis, MSG_EVENT, &event, sizeof event), 2);
+    assert_int_equal(event.event, EVENT_TELEMETRY); /* the other one is the alert */
+    assert_int_equal(shard_count(f.shard)->alerts, 1);
+    end(&f);
+}
+
+static void a_redelivery_is_looked_up_and_the_rest_waits_behind_it(void **state)
+{
+    (void)state;
+    for (int stored = 0; stored < 2; stored++) {
+        struct fixture f;
+        struct msg_ack ack = {0};
+        begin(&f);
+        make_live(&f);
+        publish(&f, 1, MSG_DUP);
+        publish(&f, 2, 0);
+        struct batch *batch = shard_next_batch(f.shard);
+        assert_true(batch->rows_count == 0 && batch->checks_count == 1);
+        assert_int_equal(batch->checks[0].timestamp_us, 0); /* it has none of its own */
+        answer(&f, batch, true, stored);
+        assert_int_equal(acks(&f, &ack), stored);
+        batch = shard_next_batch(f.shard);
+        assert_int_equal(batch->rows_count, stored ? 1 : 2);
+        assert_int_equal(batch->rows[0].ref.packet_id, stored ? 2 : 1);
+        answer(&f, batch, true, false);
+        assert_int_equal(acks(&f, &ack), stored ? 1 : 2);
+        assert_int_equal(shard_count(f.shard)->duplicates, stored);
+        end(&f);
+    }
+}
+
+static void readings_of_an_unknown_device_are_refused(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct msg_ack ack = {0};
+    begin(&f);
+    publish(&f, 1, 0);
+    answer(&f, shard_next_batch(f.shard), false, false);
+    struct batch *batch = shard_next_batch(f.shard);
+    assert_true(batch->rows_count == 0 && batch->rejects_count == 1);
+    answer(&f, batch, true, false);
+    assert_int_equal(acks(&f, &ack), 1);
+    assert_int_equal(ack.code, 0x90);
+    f.now_us += 2 * SECOND; /* it may have been made meanwhile */
+    publish(&f, 2, 0);
+    assert_int_equal(shard_device(f.shard, 0)->state, DEVICE_LOADING);
+    commit(&f);
+    commit(&f);
+    assert_int_equal(acks(&f, &ack), 1);
+    assert_int_equal(ack.code, 0);
+    end(&f);
+}
+
+static void another_tenants_device_takes_no_reading(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct msg_ack ack = {0};
+    begin(&f);
+    make_live(&f);
+    for (int dup = 0; dup < 2; dup++) {
+        struct msg_reading reading = make_reading(&f, 1, dup ? MSG_DUP : 0);
+        reading.tenant = (struct uuid){{3}};
+        receive(&f, MSG_READING, &reading, sizeof reading, PAYLOAD);
+        while (!shard_is_quiet(f.shard))
+            commit(&f);
+        assert_int_equal(acks(&f, &ack), 1);
+        assert_int_equal(ack.code, 0x90);
+    }
+    assert_int_equal(shard_count(f.shard)->rows, 0);
+    end(&f);
+}
+
+static void a_rule_fires_once_a_cooldown(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin(&f);
+    make_live(&f);
+    for (uint16_t i = 1; i <= 10; i++) {
+        publish(&f, i, 0);
+        f.now_us += 60 * SECOND; /* the cooldown is five minutes */
+    }
+    while (!shard_is_quiet(f.shard))
+        commit(&f);
+    assert_int_equal(shard_count(f.shard)->alerts, 2);
+    end(&f);
+}
+
+static void two_batches_are_out_at_most_and_they_are_in_order(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin(&f);
+    make_live(&f);
+    publish(&f, 1, 0);
+    struct batch *first = shard_next_batch(f.shard);
+    publish(&f, 2, 0);
+    struct batch *second = shard_next_batch(f.shard);
+    publish(&f, 3, 0);
+    assert_int_equal(second->number, first->number + 1);
+    assert_null(shard_next_batch(f.shard));
+    answer(&f, first, true, false);
+    struct batch *third = shard_next_batch(f.shard);
+    assert_int_equal(third->number, second->number + 1);
+    assert_false(shard_is_quiet(f.shard));
+    answer(&f, second, true, false);
+    answer(&f, third, true, false);
+    assert_true(shard_is_quiet(f.shard));
+    assert_null(shard_next_batch(f.shard));
+    end(&f);
+}
+
+static void a_status_changes_once_and_is_told(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin(&f);
+    present(&f, true);
+    commit(&f);
+    struct batch *batch = shard_next_batch(f.shard);
+    assert_int_equal(batch->touches_count, 1);
+    assert_int_equal(batch->touches[0].status, STATUS_ONLINE);
+    answer(&f, batch, true, false);
+    assert_int_equal(shard_count(f.shard)->active, 1);
+    present(&f, false);
+    assert_null(shard_next_batch(f.shard)); /* it has a grace */
+    f.now_us += 5 * SECOND;
+    for (int i = 0; i < 10; i++)
+        shard_tick(f.shard, f.now_us);
+    batch = shard_next_batch(f.shard);
+    assert_int_equal(batch->touches_count, 1);
+    assert_int_equal(batch->touches[0].status, STATUS_OFFLINE);
+    answer(&f, batch, true, false);
+    assert_int_equal(shard_count(f.shard)->active, 0);
+    f.now_us += 3600 * SECOND;
+    shard_tick(f.shard, f.now_us);
+    assert_int_equal(shard_count(f.shard)->actors, 0);
+    end(&f);
+}
+
+static void a_batch_touches_a_device_once(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin(&f);
+    make_live(&f);
+    for (uint16_t i = 1; i <= 5; i++) {
+        publish(&f, i, 0);
+        f.now_us += 11 * SECOND;
+    }
+    unsigned touches = 0;
+    for (struct batch *batch; (batch = shard_next_batch(f.shard)) != NULL;) {
+        assert_in_range(batch->touches_count, 0, 1);
+        touches += batch->touches_count;
+        answer(&f, batch, true, false);
+    }
+    assert_int_equal(touches, 5);
+    end(&f);
+}
+
+static void a_deleted_device_is_disconnected(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct msg_kick kick = {0};
+    struct msg_device changed = {.tenant = tenant, .device = device_id};
+    begin(&f);
+    present(&f, true);
+    while (!shard_is_quiet(f.shard))
+        commit(&f);
+    receive(&f, MSG_CHANGED, &changed, sizeof changed, "");
+    answer(&f, shard_next_batch(f.shard), false, false);
+    for (unsigned e = 0; e < 2; e++)
+        assert_int_equal(take(&shard_output(f.shard)->edge[e], MSG_KICK, &kick, sizeof kick), 1);
+    assert_true(uuid_equal(&kick.device, &device_id));
+    assert_int_equal(shard_count(f.shard)->active, 0);
+    end(&f);
+}
+
+/* The load that is on its way may have seen the rules, or the device, as they were before. */
+static void a_change_during_the_load_is_loaded_again(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct msg_device changed = {.tenant = tenant, .device = device_id};
+    begin(&f);
+    shard_activate(f.shard, &tenant, &device_id);
+    struct batch *batch = shard_next_batch(f.shard);
+    receive(&f, MSG_CHANGED, &changed, sizeof changed, "");
+    answer(&f, batch, false, false);
+    assert_int_equal(shard_device(f.shard, 0)->state, DEVICE_ABSENT);
+    commit(&f);
+    assert_int_equal(shard_device(f.shard, 0)->state, DEVICE_LIVE);
+    end(&f);
+}
+
+/* Its hour is written by the batch on its way, with the refused reading counted in. */
+static void a_refused_reading_is_answered_and_its_hour_rebuilt(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct msg_ack ack = {0};
+    begin(&f);
+    make_live(&f);
+    publish(&f, 1, 0);
+    struct batch *batch = shard_next_batch(f.shard);
+    batch->rows[0].bad = true;
+    int64_t hour_us = hour_of(batch->rows[0].timestamp_us);
+    answer(&f, batch, true, false);
+    assert_int_equal(acks(&f, &ack), 1);
+    assert_int_equal(ack.code, 0x99);
+    batch = shard_next_batch(f.shard);
+    assert_int_equal(batch->rollups_count, 1);
+    assert_true(batch->rollups[0].rebuild && batch->rollups[0].hour_us == hour_us);
+    answer(&f, batch, true, false);
+    end(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_pair_of_state_and_event),
+        cmocka_unit_test(a_reading_is_answered_and_told_after_its_commit),
+        cmocka_unit_test(a_redelivery_is_looked_up_and_the_rest_waits_behind_it),
+        cmocka_unit_test(readings_of_an_unknown_device_are_refused),
+        cmocka_unit_test(another_tenants_device_takes_no_reading),
+        cmocka_unit_test(a_rule_fires_once_a_cooldown),
+        cmocka_unit_test(two_batches_are_out_at_most_and_they_are_in_order),
+        cmocka_unit_test(a_status_changes_once_and_is_told),
+        cmocka_unit_test(a_batch_touches_a_device_once),
+        cmocka_unit_test(a_deleted_device_is_disconnected),
+        cmocka_unit_test(a_change_during_the_load_is_loaded_again),
+        cmocka_unit_test(a_refused_reading_is_answered_and_its_hour_rebuilt),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
