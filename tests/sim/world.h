@@ -135,9 +135,9 @@ struct world {
     int64_t now_us;
     struct device_times times;
     int64_t credit_items;
-    bool calm;   /* the end of the run: no fault any more */
+    bool calm;     /* the end of the run: no fault any more */
     bool refusing; /* the database refuses some readings; then nothing crashes */
-    bool future; /* timestamps of their own may lie ahead of the time */
+    bool future;   /* timestamps of their own may lie ahead of the time */
     uint32_t generations;
     struct sample *samples;
     uint32_t samples_count, samples_cap;
