@@ -20,7 +20,7 @@ struct exchange {
     size_t sent;
     struct msg_admitted budget;
     struct chunked chunks;
-    bool asked, body_done, is_head, is_chunked;
+    bool asked, body_done, is_head, is_chunked, ends;
 };
 
 size_t edge_http_size(void)
@@ -71,10 +71,11 @@ static int add_budget(struct exchange *x, uint8_t **at, uint8_t *end)
            add_header(x->wsi, "ratelimit-reset:", reset, at, end);
 }
 
-/* Where chunks end, only we know: libwebsockets would take what follows for more of the body. */
+/* Of a body without a length only we know where it ends, or that there is none: libwebsockets would
+ * take what follows for more of it. */
 static int completed(struct exchange *x)
 {
-    return x->is_chunked || lws_http_transaction_completed(x->wsi) ? -1 : 0;
+    return x->ends || lws_http_transaction_completed(x->wsi) ? -1 : 0;
 }
 
 /* Sends the header for x->reply; the body follows when the socket takes it. */
@@ -86,7 +87,7 @@ static int answer(struct exchange *x, const struct answer *a)
         add_header(x->wsi, "retry-after:", a->retry_after, &at, end) ||
         add_header(x->wsi, "allow:", a->allow, &at, end) || add_budget(x, &at, end) ||
         add_header(x->wsi, "www-authenticate:", a->status == 401 ? "Bearer" : NULL, &at, end) ||
-        add_header(x->wsi, "connection:", x->is_chunked ? "close" : NULL, &at, end) ||
+        add_header(x->wsi, "connection:", x->ends ? "close" : NULL, &at, end) ||
         add_header(x->wsi, "cache-control:", "no-store", &at, end) ||
         add_header(x->wsi, "x-content-type-options:", "nosniff", &at, end) ||
         lws_finalize_write_http_header(x->wsi, start, &at, end))
@@ -344,7 +345,6 @@ static int await_body(struct exchange *x)
 {
     char length[24] = "";
     lws_hdr_copy(x->wsi, length, sizeof length, WSI_TOKEN_HTTP_CONTENT_LENGTH);
-    x->is_chunked = lws_hdr_total_length(x->wsi, WSI_TOKEN_HTTP_TRANSFER_ENCODING) > 0;
     long long bytes = atoll(length);
     if (bytes > LIMIT_REQUEST_BYTES)
         return too_large(x);
@@ -406,10 +406,13 @@ static int begin(struct exchange *x, struct lws *wsi, const char *path)
         buf_init(&x->reply, 64 * 1024 * 1024);
     }
     x->wsi = wsi;
-    x->asked = x->body_done = x->is_chunked = false;
+    x->asked = x->body_done = false;
     x->chunks = (struct chunked){0};
     const char *method = method_of(wsi);
     x->is_head = strcmp(method, "HEAD") == 0;
+    x->is_chunked = lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_TRANSFER_ENCODING) > 0;
+    x->ends = x->is_chunked ||
+              (method[0] == 'P' && lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH) <= 0);
     request_destroy(&x->request);
     buf_free(&x->reply);
     metrics_add(METRIC_REQUESTS, 1);
