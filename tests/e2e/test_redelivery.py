@@ -128,17 +128,26 @@ def test_a_window_redelivered_after_kill_9(one, device):
     assert rows(one, device) == 500
 
 
-@pytest.mark.parametrize("count", [1000, 10000])
-def test_a_large_array_is_redelivered_after_kill_9(one, device, count):
-    """An array larger than a transaction comes again after the node died with a part stored."""
-    payload = json.dumps([{"seq": n} for n in range(count)], separators=(",", ":"))
+def test_an_array_is_redelivered_after_kill_9(one, device):
+    """An array comes again after the node died, on a new connection."""
+    payload = json.dumps([{"seq": n} for n in range(1000)], separators=(",", ":"))
     client = connect(one, device)
     client.publish(telemetry_topic(device), payload, 9)
-    if count > 5000:
-        client.acknowledged()
     one.kill_node()
     client.close()
     one.start_node()
     with connect(one, device) as again:
         assert again.store(telemetry_topic(device), payload, 9, dup=True) == 0
-    assert rows(one, device) == count
+    assert rows(one, device) == 1000
+
+
+@pytest.mark.xfail(strict=True, reason="a redelivery without timestamps of its own is looked for "
+                                       "among the newest 4096 readings of its device")
+def test_a_redelivery_behind_a_large_array(one, device):
+    """Thousands of readings are stored between a message and its redelivery."""
+    many = json.dumps([{"seq": n} for n in range(5000)], separators=(",", ":"))
+    with connect(one, device) as client:
+        assert client.store(telemetry_topic(device), '{"temperature":1}', 8) == 0
+        assert client.store(telemetry_topic(device), many, 9) == 0
+        assert client.store(telemetry_topic(device), '{"temperature":1}', 8, dup=True) == 0
+    assert rows(one, device) == 5001
