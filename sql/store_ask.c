@@ -78,10 +78,12 @@ static bool alerts_answer(const PGresult *result, struct batch *batch, struct st
 
 /* --- checks ---------------------------------------------------------------------------------- */
 
+/* CASE: the payload of a reading is put together only where the key is the same. */
 #define SQL_SAME                                                                                   \
-    "(t.seq >> 32) = c.key AND jsonb_strip_nulls(jsonb_build_object("                              \
+    "CASE WHEN (t.seq >> 32) = c.key THEN jsonb_strip_nulls(jsonb_build_object("                   \
     "'temperature', t.temperature, 'humidity', t.humidity, 'pressure', t.pressure, "               \
-    "'battery', t.battery, 'rssi', t.rssi)) || COALESCE(t.extra, '{}') = c.payload"
+    "'battery', t.battery, 'rssi', t.rssi)) || COALESCE(t.extra, '{}') = c.payload "               \
+    "ELSE false END"
 #define SQL_CHECKS                                                                                 \
     "SELECT c.n, CASE WHEN c.at IS NOT NULL THEN EXISTS (SELECT FROM telemetry t "                 \
     "WHERE t.device_id = c.device AND t.timestamp = c.at AND " SQL_SAME ") "                       \
