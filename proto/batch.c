@@ -54,7 +54,7 @@ bool batch_is_empty(const struct batch *self)
 
 bool batch_is_full(const struct batch *self, size_t bytes)
 {
-    return self->rows_count + self->rejects_count >= LIMIT_BATCH_ROWS ||
+    return self->rows_count + self->rejects_count + self->retains_count >= LIMIT_BATCH_ROWS ||
            (self->bytes.len > 0 && self->bytes.len + bytes > LIMIT_BATCH_BYTES);
 }
 

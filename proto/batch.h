@@ -5,7 +5,7 @@
  * A shard fills it, the writer executes it whole (fence first) and fills in the answers, the
  * shard takes it back. It moves by pointer: one owner at a time.
  *
- * Bound: LIMIT_BATCH_ROWS rows, LIMIT_BATCH_BYTES of text.
+ * Bound: LIMIT_BATCH_ROWS rows, rejects and retained messages together, LIMIT_BATCH_BYTES of text.
  *
  * The order of execution: readings, rollups, alerts (each with its event and outbox row), touches,
  * rejects, retained messages, then - after these, so that they see them - checks and loads; COMMIT.
