@@ -141,6 +141,8 @@ void check_hours(struct world *self, uint32_t device)
 /* P1. One PUBACK is for a whole array: it does not tell that the database refused a part. */
 void check_answer(struct world *self, const struct publish *publish)
 {
+    if ((publish->kind == PUBLISH_BAD || publish->kind == PUBLISH_RETAINED) && publish->done == 0)
+        fail(self, "P1: packet %u was acknowledged, and is not stored", publish->packet_id);
     for (uint32_t i = 0; i < publish->count && publish->code == 0; i++) {
         const struct sample *sample = &self->samples[publish->first + i];
         if (sample->stored == 0 && !(sample->refused && i + 1 < publish->count))
@@ -182,15 +184,19 @@ void check_told(struct world *self, const struct msg_event *event, const void *b
 }
 
 /* P5 */
+static int64_t items_of(const struct batch *batch)
+{
+    return (int64_t)batch->rows_count + batch->rejects_count + batch->retains_count;
+}
+
 static int64_t held_by(const struct sim_node *node, uint32_t index)
 {
     const struct shard *shard = node->shard[index];
-    int64_t held = shard->open->rows_count + shard->open->rejects_count;
+    int64_t held = items_of(shard->open);
     for (uint32_t i = 0; i < shard->sealed_count; i++)
-        held += shard->sealed[i]->rows_count + shard->sealed[i]->rejects_count;
+        held += items_of(shard->sealed[i]);
     for (uint32_t i = 0; i < node->writer[index].count; i++)
-        held +=
-            node->writer[index].queue[i]->rows_count + node->writer[index].queue[i]->rejects_count;
+        held += items_of(node->writer[index].queue[i]);
     for (uint32_t i = 0; i < shard->handles; i++)
         for (const struct held *h = shard_device(shard, i)->held; h != NULL; h = h->next)
             held++;

@@ -93,6 +93,10 @@ static struct publish *add_publish(struct world *self, uint32_t client)
 void client_publish(struct world *self, uint32_t client)
 {
     struct publish *publish = add_publish(self, client);
+    if (random_percent(self, 8)) {
+        publish->kind = (enum publish_kind)(1 + random_below(self, 3));
+        return;
+    }
     publish->count = random_percent(self, 15) ? 1 + (uint32_t)random_below(self, 5) : 1;
     if (random_percent(self, 10))
         publish->packet_id = 0;

@@ -197,10 +197,19 @@ static void store_touches(struct world *self, const struct batch *batch)
     }
 }
 
+/* A packet id is a client's for its whole life, whichever connection it came by. */
+static void note_done(struct world *self, const struct msg_ref *ref)
+{
+    CHECK(ref->conn < CLIENTS);
+    const struct client *client = &self->client[ref->conn];
+    if (ref->packet_id != 0 && ref->packet_id <= client->count)
+        client->publishes[ref->packet_id - 1].done++;
+}
+
 int db_execute(struct world *self, struct batch *batch, uint64_t incarnation, bool again)
 {
     bool writes = batch->rows_count + batch->rollups_count + batch->alerts_count +
-                      batch->touches_count + batch->rejects_count >
+                      batch->touches_count + batch->rejects_count + batch->retains_count >
                   0;
     if (writes && incarnation != self->db.incarnation && self->mutation != MUTATION_fence_off)
         return ERR_FENCED;
@@ -208,6 +217,10 @@ int db_execute(struct world *self, struct batch *batch, uint64_t incarnation, bo
     store_hours(self, batch, false);
     store_hours(self, batch, true);
     db_alerts(self, batch);
+    for (uint32_t i = 0; i < batch->rejects_count; i++)
+        note_done(self, &batch->rejects[i].ref);
+    for (uint32_t i = 0; i < batch->retains_count; i++)
+        note_done(self, &batch->retains[i].ref);
     store_touches(self, batch);
     db_checks(self, batch);
     db_loads(self, batch);

@@ -110,6 +110,36 @@ static void send_sample(struct world *self, struct sim_node *node, const struct 
     add(node, client->edge, &device->id, MSG_READING, &item, sizeof item, texts, 2);
 }
 
+static void send_other(struct world *self, struct sim_node *node, const struct client *client,
+                       const struct publish *publish)
+{
+    static const char text[] = "topic/what payload";
+    const struct db_device *device = &self->db.device[client->device];
+    struct msg_reject reject = {.tenant = device->tenant,
+                                .device = device->id,
+                                .ref = ref_of(self, client),
+                                .flags = MSG_LAST | 1,
+                                .code = 0x99,
+                                .topic_len = 6,
+                                .reason_len = 4,
+                                .payload_len = sizeof text - 11};
+    struct msg_message message = {
+        .tenant = device->tenant,
+        .device = device->id,
+        .ref = reject.ref,
+        .flags = (uint8_t)(publish->kind == PUBLISH_RETAINED ? 1 | MSG_RETAIN : 1),
+        .topic_len = 10,
+        .payload_len = sizeof text - 11};
+    struct span span = {text, sizeof text - 1};
+    reject.ref.packet_id = message.ref.packet_id = publish->packet_id;
+    bool bad = publish->kind == PUBLISH_BAD;
+    charge(&node->edge[client->edge], frame_item_size(bad ? MSG_REJECT : MSG_MESSAGE, span.len));
+    if (bad)
+        add(node, client->edge, &device->id, MSG_REJECT, &reject, sizeof reject, &span, 1);
+    else
+        add(node, client->edge, &device->id, MSG_MESSAGE, &message, sizeof message, &span, 1);
+}
+
 static void read_client(struct world *self, struct sim_node *node, uint32_t edge, uint32_t index)
 {
     struct client *client = &self->client[index];
@@ -120,11 +150,13 @@ static void read_client(struct world *self, struct sim_node *node, uint32_t edge
         struct publish *publish = client_next(self, index);
         if (publish == NULL)
             return;
-        trace(self, "edge %u reads client %u: packet %u%s, samples %u..%u", edge, index,
-              publish->packet_id, publish->dup ? " DUP" : "", publish->first,
-              publish->first + publish->count - 1);
+        trace(self, "edge %u reads client %u: packet %u%s, samples from %u to before %u", edge,
+              index, publish->packet_id, publish->dup ? " DUP" : "", publish->first,
+              publish->first + publish->count);
         for (uint32_t i = 0; i < publish->count; i++)
             send_sample(self, node, client, publish, i);
+        if (publish->kind != PUBLISH_TELEMETRY)
+            send_other(self, node, client, publish);
         if (self->mutation == MUTATION_ack_early && publish->packet_id != 0)
             client_answered(self, index, publish->packet_id, 0);
     }

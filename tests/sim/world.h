@@ -38,9 +38,13 @@ struct sample {
     char payload[TEXT_BYTES], extra[TEXT_BYTES];
 };
 
+enum publish_kind { PUBLISH_TELEMETRY, PUBLISH_BAD, PUBLISH_MESSAGE, PUBLISH_RETAINED };
+
 struct publish {
-    uint32_t first, count; /* samples */
-    uint16_t packet_id;    /* 0: QoS 0 */
+    enum publish_kind kind; /* all but telemetry have no samples */
+    uint32_t done;          /* BAD, RETAINED: transactions that held it */
+    uint32_t first, count;  /* samples */
+    uint16_t packet_id;     /* 0: QoS 0 */
     bool sent_before, on_wire, dup, answered;
     uint8_t code;
 };
