@@ -7,6 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The newest reading may be this far ahead of the clock: LIMIT_READING_FUTURE_DAYS, and a day. */
+#define AHEAD_US (2 * DAY_US)
+
 #define HOUR_METRIC(x) ", " x "_count, " x "_min, " x "_max, " x "_sum, " x "_last"
 
 /* $1 device, $2 from, $3 before. */
@@ -17,6 +20,49 @@ static const char hours_sql[] = "SELECT hour, sample_count" HOUR_METRIC("tempera
     HOUR_METRIC("humidity") HOUR_METRIC("pressure") HOUR_METRIC("battery")
         HOUR_METRIC("rssi") " FROM telemetry_hourly WHERE device_id = $1 AND hour >= $2 AND hour <"
                             " $3 ORDER BY hour";
+
+struct bucket_range history_range(struct call *call, bool *ret_given)
+{
+    struct bucket_range range = {0, clock_real_us() + AHEAD_US};
+    int64_t last;
+    *ret_given = param_time(call, "start_time", "from", &range.from_us);
+    if (param_time(call, "end_time", "to", &last))
+        range.end_us = last + 1;
+    if (range.end_us <= range.from_us)
+        call_wrong(call, "end_time", "must not lie before start_time");
+    return range;
+}
+
+/* Readings that came by SQL have no actor to sum up their hours: it is done now. */
+static bool refresh_hours(struct call *call)
+{
+    const char *values[] = {call->id_text[1]};
+    OWNED(rows) PGresult *rows = NULL;
+    return call_query(call, "SELECT rollup_refresh($1)", 1, values, &rows);
+}
+
+bool history_read(struct call *call, struct history *ret_history)
+{
+    /* clang-format off */
+    static const char sql[] =
+        "SELECT (SELECT " EPOCH_US("timestamp") " FROM telemetry WHERE device_id = $1"
+        " ORDER BY timestamp LIMIT 1), (SELECT " EPOCH_US("timestamp") " FROM telemetry"
+        " WHERE device_id = $1 ORDER BY timestamp DESC LIMIT 1),"
+        " EXISTS (SELECT FROM rollup_stale WHERE device_id = $1) FROM devices WHERE id = $1";
+    /* clang-format on */
+    const char *values[] = {call->id_text[1]};
+    OWNED(rows) PGresult *rows = NULL;
+    if (!call_query_history(call, sql, 1, values, &rows))
+        return false;
+    if (PQntuples(rows) == 0) {
+        reply_not_found(call, "device");
+        return false;
+    }
+    ret_history->any = !PQgetisnull(rows, 0, 0);
+    ret_history->oldest_us = strtoll(PQgetvalue(rows, 0, 0), NULL, 10);
+    ret_history->newest_us = strtoll(PQgetvalue(rows, 0, 1), NULL, 10);
+    return PQgetvalue(rows, 0, 2)[0] != 't' || refresh_hours(call);
+}
 
 static void add_readings(struct aggregate *aggregate, const PGresult *rows)
 {

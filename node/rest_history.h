@@ -5,6 +5,9 @@
 #include "node/rest_bucket.h"
 #include "node/rest_call.h"
 
+/* A timestamp as microseconds since the Unix epoch. */
+#define EPOCH_US(column) "(extract(epoch FROM " column ") * 1000000)::bigint"
+
 struct history {
     bool any;                     /* the device has readings */
     int64_t oldest_us, newest_us; /* timestamps of its first and last reading */
