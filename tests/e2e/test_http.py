@@ -247,15 +247,14 @@ def test_files_stay_below_their_folder(g, make_gito, tmp_path):
 def test_silence_is_not_waited_for_long(g):
     """A connection without a request, and one with half of it, are closed; others do not wait."""
     began = time.monotonic()
-    halves = [Connection(g) for _ in range(4)]
-    for half, sent in zip(halves, (b"", b"GET /api/v1/w", b"GET /livez HT", b"GET /api/v1/ws HTTP/1")):
+    halves = [Connection(g) for _ in range(3)]
+    for half, sent in zip(halves, (b"", b"GET /api/v1/w", b"GET /api/v1/ws HTTP/1")):
         half.socket.sendall(sent)
     c = Connection(g)
     c.send("GET /livez")
     assert c.take()[0] == 200 and time.monotonic() - began < 2
     for half in halves:
-        assert half.is_closed(deadline_s=30)
-    assert time.monotonic() - began < 30
+        assert half.is_closed(deadline_s=20)
 
 
 def test_a_live_socket_next_to_requests(g, t):
