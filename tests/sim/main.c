@@ -7,6 +7,7 @@
 #include "proto/check.h"
 #include "tests/sim/world.h"
 #include <inttypes.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -29,10 +30,16 @@ struct options {
 };
 
 static struct world world;
+static sigjmp_buf mutated;
 
+/* Of a run without a mutation, it is the end. A wrong environment may as well meet a CHECK. */
 static void on_abort(int signal_number)
 {
     (void)signal_number;
+    if (world.mutation != MUTATION_NONE) {
+        snprintf(world.failure, sizeof world.failure, "a check of the product failed");
+        siglongjmp(mutated, 1);
+    }
     printf("seed %" PRIu64 " aborted\n", world.seed);
     trace_print(&world);
     fflush(stdout);
@@ -51,6 +58,10 @@ static void tell_failure(void)
 /* False at the first seed that fails. */
 static bool run_seeds(uint64_t from, uint64_t count, enum mutation mutation)
 {
+    if (sigsetjmp(mutated, 1) != 0) {
+        tell_failure();
+        return false;
+    }
     for (uint64_t seed = from; seed < from + count; seed++)
         if (!world_run(&world, seed, mutation)) {
             tell_failure();
@@ -62,13 +73,14 @@ static bool run_seeds(uint64_t from, uint64_t count, enum mutation mutation)
 /* True when the checker finds it. */
 static bool run_mutation(enum mutation mutation, uint64_t from)
 {
-    uint64_t seed = from;
-    while (seed < from + MUTATION_SEEDS_MAX && world_run(&world, seed, mutation))
-        seed++;
+    if (sigsetjmp(mutated, 1) == 0)
+        for (uint64_t seed = from; seed < from + MUTATION_SEEDS_MAX; seed++)
+            if (!world_run(&world, seed, mutation))
+                break;
     bool found = world.failure[0] != '\0';
     printf("%-22s %s", mutations[mutation].name, found ? "found: " : "NOT FOUND: ");
     if (found)
-        printf("seed %" PRIu64 ": %s\n", seed, world.failure);
+        printf("seed %" PRIu64 ": %s\n", world.seed, world.failure);
     else
         printf("%s\n", mutations[mutation].text);
     return found;
