@@ -1,3 +1,4 @@
+#include "node/clock.h"
 #include "node/rest_handlers.h"
 #include "node/rest_history.h"
 #include "proto/metric.h"
