@@ -54,6 +54,7 @@ int device_hold(struct device *self, const struct item *item, int64_t arrival_us
     if (held == NULL)
         return ERR_MEMORY;
     held->next = NULL;
+    held->asked = false;
     held->arrival_us = arrival_us;
     held->item_bytes = (uint32_t)item->size;
     held->texts_len = (uint32_t)item->texts_len;

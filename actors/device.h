@@ -19,7 +19,9 @@ enum device_event {
     DEVICE_LOADED,
     DEVICE_MISSING,
     DEVICE_STORED,
+    DEVICE_STORED_OF_SEVERAL,
     DEVICE_NOT_STORED,
+    DEVICE_NOT_STORED_OF_SEVERAL,
     DEVICE_CHANGED,
     DEVICE_EXPIRED,
     DEVICE_EVENTS
@@ -31,6 +33,7 @@ struct held {
     int64_t arrival_us;
     uint32_t item_bytes;
     uint32_t texts_len;
+    bool asked; /* the database is asked whether it is stored */
     struct msg_reading reading;
     uint8_t texts[];
 };

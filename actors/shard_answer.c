@@ -118,9 +118,11 @@ void shard_done(shard_t *self, struct batch *batch, int64_t now_us)
         retain_done(self, batch, &batch->retains[i]);
     for (uint32_t i = 0; i < batch->checks_count; i++) {
         const struct batch_check *check = &batch->checks[i];
-        came_back(self, check->actor);
-        shard_step(self, check->actor, check->stored ? DEVICE_STORED : DEVICE_NOT_STORED,
-                   &(struct device_input){0});
+        const struct held *first = came_back(self, check->actor)->held;
+        bool several = first != NULL && first->next != NULL && first->next->asked;
+        enum device_event stored = several ? DEVICE_STORED_OF_SEVERAL : DEVICE_STORED;
+        enum device_event missing = several ? DEVICE_NOT_STORED_OF_SEVERAL : DEVICE_NOT_STORED;
+        shard_step(self, check->actor, check->stored ? stored : missing, &(struct device_input){0});
     }
     for (uint32_t i = 0; i < batch->loads_count; i++) {
         const struct batch_load *load = &batch->loads[i];

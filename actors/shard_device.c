@@ -155,13 +155,14 @@ static void append(struct shard *self, uint32_t handle, const struct device_inpu
     shard_touch(self, handle);
 }
 
-static void check(struct shard *self, uint32_t handle, const struct device_input *input)
+/* Holds the redelivery and asks whether it is stored. Answers come in the order of the questions,
+ * so each is about the first that is held. */
+static void ask(struct shard *self, uint32_t handle, const struct device_input *input)
 {
     const struct arrival *arrival = input->arrival;
     struct device *device = shard_device(self, handle);
-    /* The redelivery itself waits at the head of what is held: the answer is about it. */
-    CHECK(arrival->item != NULL && device->held == NULL);
     hold(self, handle, input);
+    device->held_last->asked = true;
     struct batch *batch = shard_batch(self, arrival->reading->payload_len);
     struct batch_check *added = batch_add_checks(batch);
     CHECK(added != NULL);
@@ -174,6 +175,25 @@ static void check(struct shard *self, uint32_t handle, const struct device_input
     CHECK(!batch->bytes.failed);
     added->actor = handle;
     device->in_flight++;
+}
+
+static void check(struct shard *self, uint32_t handle, const struct device_input *input)
+{
+    CHECK(shard_device(self, handle)->held == NULL);
+    ask(self, handle, input);
+}
+
+/* Redeliveries of one connection are different messages (a session routes each of its packet ids
+ * once), so they may be asked about together. From another connection it may be the same
+ * message again: that waits for the answer. */
+static void hold_or_ask(struct shard *self, uint32_t handle, const struct device_input *input)
+{
+    const struct held *last = shard_device(self, handle)->held_last;
+    const struct msg_ref *a = &last->reading.ref, *b = &input->arrival->reading->ref;
+    if (last->asked && a->edge == b->edge && a->conn == b->conn && a->generation == b->generation)
+        ask(self, handle, input);
+    else
+        hold(self, handle, input);
 }
 
 static struct arrival arrival_of(const struct held *held)
@@ -262,11 +282,23 @@ static void step_once(struct shard *self, uint32_t handle, enum device_event eve
     device->state = (uint8_t)next;
 }
 
+static bool is_redelivery(const struct msg_reading *reading)
+{
+    return (reading->flags & (MSG_DUP | MSG_REPLAYED)) == MSG_DUP;
+}
+
 void shard_reading(struct shard *self, uint32_t handle, const struct arrival *arrival)
 {
     const struct device_input input = {.arrival = arrival};
-    bool again = (arrival->reading->flags & (MSG_DUP | MSG_REPLAYED)) == MSG_DUP;
-    step_once(self, handle, again ? DEVICE_REDELIVERY : DEVICE_READING, &input);
+    step_once(self, handle, is_redelivery(arrival->reading) ? DEVICE_REDELIVERY : DEVICE_READING,
+              &input);
+}
+
+/* In CHECKING the redeliveries right behind the first are asked about as well. */
+static bool may_replay(const struct device *device, const struct held *next)
+{
+    return device->state == DEVICE_LIVE || device->state == DEVICE_ABSENT ||
+           (device->state == DEVICE_CHECKING && is_redelivery(&next->reading));
 }
 
 /* What was held goes its way, in order, until something is to be waited for again. */
@@ -275,7 +307,7 @@ static void replay(struct shard *self, uint32_t handle)
     struct device *device = shard_device(self, handle);
     struct held *held = device->held;
     device->held = device->held_last = NULL;
-    while (held != NULL && (device->state == DEVICE_LIVE || device->state == DEVICE_ABSENT)) {
+    while (held != NULL && may_replay(device, held)) {
         struct held *next = held->next;
         struct arrival arrival = arrival_of(held);
         struct item item = {MSG_READING, &held->reading, held->texts, held->texts_len,

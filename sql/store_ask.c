@@ -78,19 +78,25 @@ static bool alerts_answer(const PGresult *result, struct batch *batch, struct st
 
 /* --- checks ---------------------------------------------------------------------------------- */
 
-/* CASE: the payload of a reading is put together only where the key is the same. */
+/* Which were stored; of those that were not, no row. A reading without a timestamp of its own is
+ * looked for among its device's newest: 4096, and twice as many as are asked for together (a large
+ * array). One scan a device serves all that is asked of it. */
 #define SQL_SAME                                                                                   \
-    "CASE WHEN (t.seq >> 32) = c.key THEN jsonb_strip_nulls(jsonb_build_object("                   \
+    "jsonb_strip_nulls(jsonb_build_object("                                                        \
     "'temperature', t.temperature, 'humidity', t.humidity, 'pressure', t.pressure, "               \
-    "'battery', t.battery, 'rssi', t.rssi)) || COALESCE(t.extra, '{}') = c.payload "               \
-    "ELSE false END"
+    "'battery', t.battery, 'rssi', t.rssi)) || COALESCE(t.extra, '{}') = c.payload"
 #define SQL_CHECKS                                                                                 \
-    "SELECT c.n, CASE WHEN c.at IS NOT NULL THEN EXISTS (SELECT FROM telemetry t "                 \
-    "WHERE t.device_id = c.device AND t.timestamp = c.at AND " SQL_SAME ") "                       \
-    "ELSE EXISTS (SELECT FROM (SELECT * FROM telemetry n WHERE n.device_id = c.device "            \
-    "ORDER BY n.timestamp DESC, n.seq DESC LIMIT 4096) t WHERE " SQL_SAME ") END "                 \
-    "FROM unnest($1::uuid[], $2::timestamptz[], $3::int8[], $4::jsonb[]) WITH ORDINALITY "         \
-    "AS c (device, at, key, payload, n)"
+    "WITH c AS MATERIALIZED (SELECT * FROM "                                                       \
+    "unnest($1::uuid[], $2::timestamptz[], $3::int8[], $4::jsonb[]) WITH ORDINALITY "              \
+    "AS c (device, at, key, payload, n)) "                                                         \
+    "SELECT c.n FROM c WHERE c.at IS NOT NULL AND EXISTS (SELECT FROM telemetry t "                \
+    "WHERE t.device_id = c.device AND t.timestamp = c.at AND "                                     \
+    "CASE WHEN (t.seq >> 32) = c.key THEN " SQL_SAME " ELSE false END) "                           \
+    "UNION SELECT c.n FROM (SELECT device, count(*) AS asked FROM c WHERE at IS NULL "             \
+    "GROUP BY device) d CROSS JOIN LATERAL (SELECT *, n.seq >> 32 AS key FROM telemetry n "        \
+    "WHERE n.device_id = d.device ORDER BY n.timestamp DESC, n.seq DESC "                          \
+    "LIMIT 4096 + 2 * d.asked) t JOIN c ON c.device = t.device_id AND c.key = t.key "              \
+    "WHERE c.at IS NULL AND " SQL_SAME
 
 static uint32_t checks_count(const struct batch *batch)
 {
@@ -118,7 +124,7 @@ static bool checks_answer(const PGresult *result, struct batch *batch, struct st
         uint32_t index;
         if (!element_of(result, row, step, &index))
             return false;
-        batch->checks[index].stored = db_bool(result, row, 1);
+        batch->checks[index].stored = true;
     }
     return true;
 }
