@@ -141,7 +141,8 @@ static const int expected[DEVICE_STATES][DEVICE_EVENTS] = {
                      NEXT(MISSING, ABSENT), NEXT(CHANGED, LIVE)},
     [DEVICE_CHECKING] = {NEXT(READING, CHECKING), NEXT(REDELIVERY, CHECKING),
                          NEXT(LOADED, CHECKING), NEXT(MISSING, CHECKING), NEXT(STORED, LIVE),
-                         NEXT(NOT_STORED, LIVE), NEXT(CHANGED, CHECKING)},
+                         NEXT(NOT_STORED, LIVE), NEXT(CHANGED, CHECKING),
+                         NEXT(STORED_OF_SEVERAL, CHECKING), NEXT(NOT_STORED_OF_SEVERAL, CHECKING)},
     [DEVICE_ABSENT] = {NEXT(READING, ABSENT), NEXT(REDELIVERY, ABSENT), NEXT(LOADED, LIVE),
                        NEXT(MISSING, ABSENT), NEXT(CHANGED, LOADING), NEXT(EXPIRED, LOADING)},
 };
@@ -253,6 +254,33 @@ static void a_redelivery_is_looked_up_and_the_rest_waits_behind_it(void **state)
         assert_int_equal(shard_count(f.shard)->duplicates, stored);
         end(&f);
     }
+}
+
+/* What was sent again by one connection is asked about at once; by another, it may be the same. */
+static void redeliveries_of_one_connection_are_looked_up_together(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct msg_ack ack = {0};
+    begin(&f);
+    make_live(&f);
+    for (uint16_t i = 1; i <= 3; i++)
+        publish(&f, i, MSG_DUP);
+    struct msg_reading again = make_reading(&f, 3, MSG_DUP);
+    again.ref.generation++;
+    receive(&f, MSG_READING, &again, sizeof again, PAYLOAD);
+    struct batch *batch = shard_next_batch(f.shard);
+    assert_int_equal(batch->checks_count, 3);
+    answer(&f, batch, true, false); /* none was stored: three rows */
+    batch = shard_next_batch(f.shard);
+    assert_true(batch->rows_count == 3 && batch->checks_count == 1);
+    for (uint16_t i = 0; i < 3; i++)
+        assert_int_equal(batch->rows[i].ref.packet_id, i + 1);
+    answer(&f, batch, true, true); /* now the third is */
+    assert_int_equal(acks(&f, &ack), 4);
+    assert_int_equal(shard_count(f.shard)->rows, 3);
+    assert_true(shard_is_quiet(f.shard));
+    end(&f);
 }
 
 static void readings_of_an_unknown_device_are_refused(void **state)
@@ -450,6 +478,7 @@ int main(void)
         cmocka_unit_test(every_pair_of_state_and_event),
         cmocka_unit_test(a_reading_is_answered_and_told_after_its_commit),
         cmocka_unit_test(a_redelivery_is_looked_up_and_the_rest_waits_behind_it),
+        cmocka_unit_test(redeliveries_of_one_connection_are_looked_up_together),
         cmocka_unit_test(readings_of_an_unknown_device_are_refused),
         cmocka_unit_test(another_tenants_device_takes_no_reading),
         cmocka_unit_test(a_rule_fires_once_a_cooldown),
