@@ -55,6 +55,7 @@ static void alert(struct shard *self, uint32_t handle, struct batch *batch, stru
     added->message = batch_text(batch, message, rule_message(rule, value, message, sizeof message));
     added->value = value;
     added->fired_at_us = self->now_us;
+    added->row = batch->rows_count - 1;
     added->actor = handle;
     rule->last_fired_us = self->now_us;
     rule->pending++;

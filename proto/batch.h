@@ -39,6 +39,7 @@ struct batch_alert {
     double value;
     int64_t fired_at_us;
     uint32_t actor;        /* the shard's own */
+    uint32_t row;          /* the reading that caused it: without it there is no alert */
     bool fired;            /* answer: committed by this event (also when a retry finds it done) */
     int64_t last_fired_us; /* answer: the rule's last_fired_at now; 0: never, or the rule is gone */
 };

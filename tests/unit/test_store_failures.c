@@ -53,9 +53,14 @@ static void sets_a_bad_row_aside_and_stores_the_rest(void **state)
     batch->rows[99].extra = text_of(batch, "{broken");
     add_check(batch, now_us, 1, "{broken");
     touch(batch, 5, now_us, "{}");
+    add_rule();
+    struct batch_alert *alert = add_alert(batch, RULE, now_us);
+    alert->row = 37;
     execute(batch);
     for (uint32_t i = 0; i < 100; i++)
         assert_int_equal(batch->rows[i].bad, i == 37 || i == 99);
+    assert_false(alert->fired); /* its reading is not there */
+    assert_string_equal(ask("SELECT count(*)::text FROM alert_events"), "0");
     assert_false(batch->checks[0].stored);
     assert_string_equal(ask(TELEMETRY_COUNT), "98");
     assert_string_equal(ask("SELECT count(*) || min(reason) FROM telemetry_rejected"),
