@@ -345,8 +345,9 @@ void shard_touch(struct shard *self, uint32_t handle)
         return;
     enum device_status due = device_status_due(device, &self->config.times, self->now_us);
     bool changed = due != device->status;
-    if (!changed &&
-        !(device->dirty && self->now_us - device->touched_us >= self->config.times.touch_us))
+    bool seen = device->dirty && self->now_us - device->touched_us >= self->config.times.touch_us &&
+                self->open->touches_count < LIMIT_BATCH_TOUCHES;
+    if (!changed && !seen)
         return;
     struct batch *batch = shard_batch(self, device->latest != NULL ? device->latest->len : 0);
     if (device->touched_batch == (uint32_t)self->batches + 1)

@@ -24,6 +24,9 @@
 /* Rows of one transaction; a fuller batch waits as the next. */
 #define LIMIT_BATCH_ROWS 5000
 #define LIMIT_BATCH_BYTES (8 * 1024 * 1024)
+/* Coalesced touches (last_seen, latest) of one transaction: devices that began together are due
+ * together, and their readings shall not wait for all of them. The rest are for the next. */
+#define LIMIT_BATCH_TOUCHES 256
 /* Batches of one shard at its writer: one in its transaction, one ready behind it. */
 #define LIMIT_BATCHES_IN_FLIGHT 2
 /* Items of one frame between threads. */
