@@ -60,6 +60,8 @@ static const char *const rows_of[] = {
     "INSERT INTO outbox (tenant_id, kind, alert_event_id) VALUES (T, 'email', T)",
     "INSERT INTO audit_logs (tenant_id, action, resource_type) VALUES (T, 'a', 'r')",
     "SELECT rollup_rebuild(now() - interval '1 h', now() + interval '1 h', T)",
+    "INSERT INTO retained_messages (tenant_id, topic, payload, qos) VALUES (T, 't', 'x', 0)",
+    "INSERT INTO rollup_stale (tenant_id, device_id, hour) VALUES (T, T, now())",
 };
 
 static void fill(struct ask *admin, const char *tenant)
