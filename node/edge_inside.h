@@ -62,6 +62,7 @@ struct edge {
     struct mqtt_conn *dirty; /* have something to write */
     struct watchers watchers;
     struct readings *readings; /* scratch of the parser */
+    int64_t last_arrival_us;   /* the next reading's is later: their order is kept */
     struct buf scratch;
 
     bool stopping, ended;

@@ -89,10 +89,18 @@ static void send_reading(const struct route *route, const struct reading *readin
     edge_tell(route->conn->edge, &route->device, MSG_READING, &item, sizeof item, texts, 2);
 }
 
+/* No two readings of an edge arrive in the same microsecond: those that have no timestamp of their
+ * own keep their order. */
+static int64_t next_arrival(const struct edge *edge)
+{
+    int64_t now_us = clock_real_us();
+    return now_us > edge->last_arrival_us ? now_us : edge->last_arrival_us + 1;
+}
+
 static void route_telemetry(const struct route *route)
 {
     struct readings *readings = route->conn->edge->readings;
-    int64_t now_us = clock_real_us();
+    int64_t now_us = next_arrival(route->conn->edge);
     if (readings_parse(readings, (const char *)route->message->payload.data,
                        route->message->payload.len) != 0) {
         reject(route, readings->reason, 0x99); /* payload format invalid */
@@ -105,8 +113,9 @@ static void route_telemetry(const struct route *route)
     }
     uint64_t key = message_key(route);
     for (size_t i = 0; i < readings->count; i++)
-        send_reading(route, &readings->item[i], key + i * 0x9E3779B97F4A7C15ULL, now_us,
-                     i + 1 == readings->count);
+        send_reading(route, &readings->item[i], key + i * 0x9E3779B97F4A7C15ULL,
+                     now_us + (int64_t)i, i + 1 == readings->count);
+    route->conn->edge->last_arrival_us = now_us + (int64_t)readings->count - 1;
 }
 
 static void route_message(const struct route *route, const struct uuid *key)

@@ -85,7 +85,9 @@ static void read_line(struct bulk *bulk, struct bulk_line *line, const char *tex
 
 static bool is_blank(const char *text, size_t len)
 {
-    return strspn(text, " \t\r") >= len;
+    while (len > 0 && strchr(" \t\r", text[len - 1]) != NULL && text[len - 1] != '\0')
+        len--;
+    return len == 0;
 }
 
 /* Lines are counted from 1, blank ones too, but those have no result. */

