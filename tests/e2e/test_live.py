@@ -14,6 +14,8 @@ from clients import Device, Live, Mqtt, metric_value
 from cluster import DEVICE, SERVICE_ACCOUNT, TENANT, wait_until
 from tenants import make_tenant
 
+pytestmark = pytest.mark.sanitizer
+
 
 @pytest.fixture(scope="module")
 def t(g):

@@ -12,6 +12,8 @@ from clients import Device, Mqtt, make_account
 from cluster import DEVICE, SERVICE_ACCOUNT, TENANT, wait_until
 from tenants import UTC, iso, make_tenant
 
+pytestmark = pytest.mark.sanitizer
+
 VERSIONS = pytest.mark.parametrize("version", [4, 5])
 
 

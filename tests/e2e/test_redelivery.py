@@ -11,6 +11,8 @@ from conftest import bring_up, take_down
 from ledger import DEVICE_ID, provision
 from packets import Client, telemetry_topic
 
+pytestmark = pytest.mark.sanitizer
+
 NUMBERS = itertools.count()
 
 

@@ -8,6 +8,8 @@ from clients import Device, metric_value
 from cluster import wait_until
 from tenants import make_tenant, time_of
 
+pytestmark = pytest.mark.sanitizer
+
 
 @pytest.fixture(scope="module")
 def t(g):

@@ -10,6 +10,8 @@ from clients import Device, Mqtt
 from cluster import DEVICE, SERVICE_ACCOUNT, TENANT, wait_until
 from tenants import UTC, make_tenant
 
+pytestmark = pytest.mark.sanitizer
+
 # symbol, word, a value that fires against 50, one that does not
 OPERATORS = [(">", "gt", 50.5, 50), (">=", "gte", 50, 49.5), ("<", "lt", 49.5, 50),
              ("<=", "lte", 50, 50.5), ("==", "eq", 50, 50.5), ("!=", "neq", 50.5, 50)]

@@ -6,6 +6,8 @@ from clients import Device, Live, Mqtt, make_account
 from cluster import wait_until
 from tenants import make_tenant
 
+pytestmark = pytest.mark.sanitizer
+
 # Seconds, short enough to be waited for.
 SETTINGS = {"DEVICE_IDLE_SECONDS": "2", "DEVICE_OFFLINE_SECONDS": "4", "DEVICE_GRACE_SECONDS": "1",
             "DEVICE_TOUCH_SECONDS": "0"}

@@ -16,7 +16,7 @@ SANITIZER_ENV = {
     "ASAN_OPTIONS": "abort_on_error=0:detect_stack_use_after_return=1:strict_string_checks=1",
     "UBSAN_OPTIONS": "print_stacktrace=1",
     "LSAN_OPTIONS": "suppressions=%s:print_suppressions=0" % os.path.abspath("tests/lsan.supp"),
-    "TSAN_OPTIONS": "suppressions=%s:second_deadlock_stack=1" % os.path.abspath("tests/tsan.supp"),
+    "TSAN_OPTIONS": "suppressions=%s:second_deadlock_stack=1:halt_on_error=1" % os.path.abspath("tests/tsan.supp"),
 }
 
 
