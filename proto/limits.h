@@ -50,6 +50,9 @@
 #define LIMIT_READING_FUTURE_DAYS 1
 /* Slots of a region (design, Ownership). */
 #define LIMIT_SLOTS 4096
+/* Nodes that the cluster remembers, and its regions: one more is refused when it registers. */
+#define LIMIT_NODES 256
+#define LIMIT_REGIONS 16
 /* Threads of one kind in a node. */
 #define LIMIT_EDGES 8
 #define LIMIT_SHARDS 16
