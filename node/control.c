@@ -1,5 +1,6 @@
 #include "node/control.h"
 #include "cluster/lease.h"
+#include "cluster/planner.h"
 #include "cluster/slots.h"
 #include "node/clock.h"
 #include "node/config.h"
@@ -331,8 +332,8 @@ static void control_destroy(struct control *self)
 
 static void leave(struct control *self)
 {
-    if (self->db.conn != NULL &&
-        membership_leave(&self->db, &self->registration.member, self->incarnation) == 0)
+    if (self->db.conn != NULL && membership_leave(&self->db, &self->registration.member,
+                                                  self->incarnation, planner_place) == 0)
         log_event(LEVEL_INFO, "left", "session", "%s", self->name);
     atomic_store(&database_up, false);
 }

@@ -1,5 +1,6 @@
 #include "node/control_register.h"
 #include "cluster/lease.h"
+#include "cluster/planner.h"
 #include "node/clock.h"
 #include "node/config.h"
 #include "node/control.h"
@@ -12,6 +13,9 @@
 #include <jansson.h>
 
 #define NODE_VERSION "0.1.0"
+#define HOLD_DOWN_MS 30000
+#define WEIGHT_USUAL 100
+#define MESH_VERSION 1
 #define RETRY_MS 500
 #define SAY_EVERY_US (5 * INT64_C(1000000))
 
@@ -29,7 +33,12 @@ void registration_init(struct registration *self, const struct config *config)
                                    .region = config->node_region,
                                    .version = NODE_VERSION,
                                    .endpoints = self->endpoints,
-                                   .ttl_ms = LEASE_TTL_MS};
+                                   .ttl_ms = LEASE_TTL_MS,
+                                   .hold_down_ms = HOLD_DOWN_MS,
+                                   .weight = WEIGHT_USUAL,
+                                   .edges = (uint32_t)config->edges,
+                                   .shards = (uint32_t)config->shards,
+                                   .mesh_version = MESH_VERSION};
 }
 
 void registration_session(const struct config *config, int64_t incarnation, char *ret_name,
@@ -45,6 +54,7 @@ static int attempt(const struct config *config, int64_t *ret_incarnation, char *
     struct registration registration;
     struct ask db = {0};
     char name[96];
+    uint16_t number;
     int rc = 0;
     registration_init(&registration, config);
     registration_session(config, 0, name, sizeof name);
@@ -59,7 +69,8 @@ static int attempt(const struct config *config, int64_t *ret_incarnation, char *
     if (rc == 0) {
         rc = upkeep_partitions(&db, config->retention_days);
         if (rc == 0)
-            rc = membership_register(&db, &registration.member, ret_incarnation);
+            rc = membership_register(&db, &registration.member, planner_place, ret_incarnation,
+                                     &number);
         if (rc != 0)
             snprintf(ret_reason, reason_size, "%s", db.reason);
     }

@@ -1,5 +1,6 @@
 /* Who may take a row of the outbox, for how long, and what is left of it, on a PostgreSQL of our
  * own. */
+#include "cluster/planner.h"
 #include "sql/db.h"
 #include "sql/membership.h"
 #include "sql/migrate.h"
@@ -56,8 +57,9 @@ static void join(struct node *self, const char *name)
     int64_t incarnation = 0;
     struct member member = {
         .node_id = name, .region = name, .version = "1", .endpoints = "{}", .ttl_ms = 60000};
+    uint16_t number;
     self->db = connect_as(pg.app_url, "joining", "gito_ingest");
-    if (membership_register(&self->db, &member, &incarnation) != 0)
+    if (membership_register(&self->db, &member, planner_place, &incarnation, &number) != 0)
         fail_msg("%s", self->db.reason);
     snprintf(self->session, sizeof self->session, "%s/%ld", name, (long)incarnation);
     self->outbox = (struct outbox){&self->db, name, self->session, incarnation};
