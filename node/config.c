@@ -110,26 +110,61 @@ static int read_setting(const struct setting *s, struct config *config, char *re
     return copy != NULL ? 0 : ERR_MEMORY;
 }
 
+/* How many of the first characters of `text` are a name. */
+static size_t name_length(const char *text)
+{
+    size_t len = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-");
+    return len <= 63 && *text != '-' ? len : 0;
+}
+
 static bool name_valid(const char *name)
 {
-    size_t len = strlen(name);
-    return len >= 1 && len <= 63 && *name != '-' &&
-           strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-") == len;
+    return *name != '\0' && name[name_length(name)] == '\0';
+}
+
+/* Names with a comma between each two. */
+static bool list_valid(const char *list)
+{
+    while (*list != '\0') {
+        size_t len = name_length(list);
+        if (len == 0 || (list[len] != '\0' && (list[len] != ',' || list[len + 1] == '\0')))
+            return false;
+        list += len + (list[len] == ',');
+    }
+    return true;
+}
+
+static int check_names(const struct config *config, char *ret_reason, size_t size)
+{
+    const char *name = NULL, *value = NULL, *what = "is not 1 to 63 of a-z, 0-9 and '-'";
+    if (!name_valid(config->node_id)) {
+        name = "NODE_ID";
+        value = config->node_id;
+    } else if (!name_valid(config->node_region)) {
+        name = "NODE_REGION";
+        value = config->node_region;
+    } else if (!list_valid(config->cluster_regions)) {
+        name = "CLUSTER_REGIONS";
+        value = config->cluster_regions;
+        what = "is no list of names: a-z, 0-9 and '-', a comma between each two";
+    }
+    if (name == NULL)
+        return 0;
+    snprintf(ret_reason, size, "%s: \"%s\" %s", name, value, what);
+    return ERR_CONFIG;
 }
 
 static int check(struct config *config, char *ret_reason, size_t size)
 {
-    if (!name_valid(config->node_id)) {
-        snprintf(ret_reason, size, "NODE_ID: \"%s\" is not 1 to 63 of a-z, 0-9 and '-'",
-                 config->node_id);
-        return ERR_CONFIG;
-    }
     if (config->node_region[0] == '\0') {
         const char *dash = strrchr(config->node_id, '-');
         size_t len = dash != NULL ? (size_t)(dash - config->node_id) : strlen(config->node_id);
         free((void *)config->node_region);
         config->node_region = strndup(config->node_id, len);
     }
+    int rc = check_names(config, ret_reason, size);
+    if (rc != 0)
+        return rc;
     if ((config->tls_cert_file[0] == '\0') != (config->tls_key_file[0] == '\0')) {
         snprintf(ret_reason, size, "TLS_CERT_FILE and TLS_KEY_FILE belong together: set both");
         return ERR_CONFIG;

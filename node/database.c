@@ -325,6 +325,25 @@ void database_rollback(struct database *self)
         disconnect(self);
 }
 
+int database_lend(struct database *self, struct ask *ret_ask)
+{
+    int rc = ensure(self);
+    if (rc != 0)
+        return rc;
+    *ret_ask = (struct ask){.conn = self->conn};
+    return ask_do(ret_ask, "SET ROLE gito_ingest", 0, NULL) == 0 ? 0 : lose(self, ret_ask->reason);
+}
+
+void database_take_back(struct database *self, const struct ask *ask)
+{
+    struct ask own = {.conn = self->conn};
+    if (PQstatus(self->conn) != CONNECTION_OK)
+        lose(self, ask->reason);
+    else if (PQtransactionStatus(self->conn) != PQTRANS_IDLE ||
+             ask_do(&own, "RESET ROLE", 0, NULL) != 0)
+        disconnect(self);
+}
+
 const char *database_sqlstate(const struct database *self)
 {
     return self->sqlstate;

@@ -10,9 +10,11 @@
  *        2. Nothing is ever run twice: a lost connection is opened again for the next transaction,
  *           and what was under way is ERR_UNAVAILABLE, its outcome unknown.
  *        3. While the database is away a call costs no time: attempts to connect are spaced.
+ *        4. Of a borrower nothing is left when it is given back: no role and no transaction.
  */
 #include "proto/err.h"
 #include "proto/uuid.h"
+#include "sql/ask.h"
 #include <libpq-fe.h>
 #include <stdbool.h>
 
@@ -44,6 +46,11 @@ int database_run(struct database *self, const char *sql, int count, const char *
                  PGresult **ret_rows) MUST_CHECK;
 int database_commit(struct database *self) MUST_CHECK;
 void database_rollback(struct database *self);
+
+/* The connection for functions of sql/ that open their own transactions, as gito_ingest. 0 or
+ * ERR_UNAVAILABLE. It is to be given back, whatever became of it, before anything else runs. */
+int database_lend(struct database *self, struct ask *ret_ask) MUST_CHECK;
+void database_take_back(struct database *self, const struct ask *ask);
 
 /* Of the last ERR_REFUSED: five characters; the name of a constraint or "". */
 const char *database_sqlstate(const struct database *self);

@@ -79,16 +79,20 @@ static void put_schema(struct buf *out, size_t i)
     buf_puts(out, schemas[i].required[0] != '\0' ? "]}" : "}");
 }
 
+/* In the order of enum route_capture. */
+static const char *const captured[ROUTE_CAPTURE_KINDS] = {
+    "{\"type\":\"string\",\"format\":\"uuid\"}",
+    "{\"type\":\"string\",\"pattern\":\"^[a-z0-9-]{1,63}$\"}", "{\"type\":\"integer\"}"};
+
 static void put_parameters(struct buf *out, const struct described *route)
 {
     size_t len;
     const char *list = route->params, *comma = "";
     buf_puts(out, ",\"parameters\":[");
     for (const char *at = strchr(route->pattern, '{'); at != NULL; at = strchr(at + 1, '{')) {
-        buf_printf(out,
-                   "%s{\"name\":\"%.*s\",\"in\":\"path\",\"required\":true,"
-                   "\"schema\":{\"type\":\"string\",\"format\":\"uuid\"}}",
-                   comma, (int)strcspn(at + 1, "}"), at + 1);
+        enum route_capture kind = route_capture_kind(at, &len);
+        buf_printf(out, "%s{\"name\":\"%.*s\",\"in\":\"path\",\"required\":true,\"schema\":%s}",
+                   comma, (int)len, at + 1, captured[kind]);
         comma = ",";
     }
     for (const char *at = word(&list, &len); len > 0; at = word(&list, &len)) {
@@ -118,7 +122,9 @@ static void put_responses(struct buf *out, const struct described *route)
              ",\"responses\":{\"default\":{\"description\":\"a problem (RFC 9457)\",\"content\":"
              "{\"application/problem+json\":{\"schema\":{\"$ref\":"
              "\"#/components/schemas/Problem\"}}}},\"2XX\":{\"description\":\"done\"");
-    if (len > 0)
+    if (strchr(route->data, '/') != NULL)
+        buf_printf(out, ",\"content\":{\"%s\":{\"schema\":{\"type\":\"string\"}}}", route->data);
+    else if (len > 0)
         buf_printf(out,
                    ",\"content\":{\"application/json\":{\"schema\":{\"type\":\"object\","
                    "\"properties\":{\"success\":{\"type\":\"boolean\"},\"data\":%s"
@@ -149,7 +155,19 @@ static void put_route(struct buf *out, const struct described *route)
     buf_putc(out, '}');
 }
 
-/* Routes of one path stand in one member; a route without a summary is not told. */
+/* The pattern without the kinds of its captures. */
+static void put_path(struct buf *out, const char *pattern)
+{
+    buf_putc(out, '"');
+    for (size_t n; *pattern != '\0'; pattern += n) {
+        n = *pattern == ':' ? strcspn(pattern, "}") : strcspn(pattern, ":");
+        if (*pattern != ':')
+            buf_put(out, pattern, n);
+    }
+    buf_puts(out, "\":{");
+}
+
+/* Routes of one path stand in one member. */
 static void put_paths(struct buf *out)
 {
     const char *comma = "";
@@ -157,9 +175,10 @@ static void put_paths(struct buf *out)
         size_t first = 0;
         while (strcmp(routes[first].pattern, routes[i].pattern) != 0)
             first++;
-        if (routes[i].summary[0] == '\0' || first < i)
+        if (first < i)
             continue;
-        buf_printf(out, "%s\"%s\":{", comma, routes[i].pattern);
+        buf_puts(out, comma);
+        put_path(out, routes[i].pattern);
         for (size_t j = i; j < ROUTES; j++) {
             if (strcmp(routes[j].pattern, routes[i].pattern) != 0)
                 continue;

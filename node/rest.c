@@ -54,16 +54,33 @@ static int authorize(struct request *request, enum role least)
     return 0;
 }
 
-/* The ids of the path; the first below /tenants/ must be the token's tenant. */
+static int read_id(struct call *call, const struct route_match *match, unsigned capture,
+                   unsigned at)
+{
+    static const char *const wrong[ROUTE_CAPTURE_KINDS] = {
+        "an id in the path is not a UUID", "what the path names is not the name of a node",
+        "what the path names is not a whole number"};
+    enum route_capture kind = match->kind[capture];
+    int rc;
+    if (kind == ROUTE_UUID) {
+        rc = uuid_parse(match->capture[capture], match->capture_len[capture], &call->id[at]);
+        memcpy(call->id_text[at], uuid_text(&call->id[at]).s, UUID_TEXT_LEN + 1);
+    } else {
+        rc = route_capture_text(match, capture, call->id_text[at]);
+    }
+    if (rc != 0)
+        reply_problem(call->request, 422, "bad_id", "%s", wrong[kind]);
+    return rc;
+}
+
+/* What the path captures; the first below /tenants/ must be the token's tenant. */
 static int read_ids(struct call *call, const struct route_match *match)
 {
     bool of_tenant = strncmp(patterns[match->index].pattern, "/tenants/", 9) == 0;
     for (unsigned i = 0; i < match->captures; i++) {
-        if (uuid_parse(match->capture[i], match->capture_len[i], &call->id[i]) != 0) {
-            reply_problem(call->request, 422, "bad_id", "an id in the path is not a UUID");
-            return ERR_MALFORMED;
-        }
-        memcpy(call->id_text[i], uuid_text(&call->id[i]).s, sizeof call->id_text[i]);
+        int rc = read_id(call, match, i, of_tenant ? i : i + 1);
+        if (rc != 0)
+            return rc;
         if (i == 0 && of_tenant && !uuid_equal(&call->id[0], &call->request->claims.tenant)) {
             reply_problem(call->request, 403, "other_tenant", "this is another tenant's");
             return ERR_REFUSED;
@@ -126,7 +143,8 @@ void rest_handle(struct request *request, const struct rest_context *context)
     struct route_match match;
     struct call call = {.request = request, .context = context};
     call.scope.tenant = &request->claims.tenant;
-    memcpy(call.id_text[0], uuid_text(call.scope.tenant).s, sizeof call.id_text[0]);
+    call.id[0] = request->claims.tenant;
+    memcpy(call.id_text[0], uuid_text(call.scope.tenant).s, UUID_TEXT_LEN + 1);
     memcpy(call.user_text, uuid_text(&request->claims.user).s, sizeof call.user_text);
     buf_init(&call.errors, 65536);
     if (find(request, &match) == 0)

@@ -19,8 +19,10 @@ struct call {
     struct request *request;
     const struct rest_context *context;
     struct database_scope scope; /* of the token's tenant */
-    struct uuid id[ROUTE_CAPTURES_MAX];
-    char id_text[ROUTE_CAPTURES_MAX][UUID_TEXT_LEN + 1]; /* of the path; the tenant's is [0] */
+    /* [0] is the token's tenant; what the path says behind /tenants/{tenant_id}, or from its begin
+     * on, comes from [1] on. Only UUIDs have both. */
+    struct uuid id[ROUTE_CAPTURES_MAX + 1];
+    char id_text[ROUTE_CAPTURES_MAX + 1][ROUTE_TEXT_SIZE];
     char user_text[UUID_TEXT_LEN + 1];
     struct params params;
     json_t *body;          /* an object, or NULL */

@@ -44,6 +44,8 @@ PGresult *ask_rows(struct ask *self, const char *sql, int count, const char *con
         }
     }
     ExecStatusType status = PQresultStatus(rows);
+    const char *state = PQresultErrorField(rows, PG_DIAG_SQLSTATE);
+    snprintf(self->state, sizeof self->state, "%s", state != NULL ? state : "");
     if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK)
         return rows;
     db_reason(rows, self->conn, self->reason, sizeof self->reason);

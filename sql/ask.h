@@ -15,6 +15,7 @@
 struct ask {
     PGconn *conn;
     char reason[256]; /* of the last failure: one line */
+    char state[6];    /* SQLSTATE of the last statement; "": it went well, or none was told */
 };
 
 /* Parameters as text (NULL: NULL), rows as text. NULL on failure, with `reason` set. */

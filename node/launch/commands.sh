@@ -3,12 +3,13 @@
 STARTED_POSTGRES='' STARTED_REDIS=''
 STARTED_NODES=()
 
-# Stops what this `up` started, and nothing that ran before.
+# Stops what this `up` started, and nothing that ran before. Without their PostgreSQL the nodes that
+# joined later are of no use: they end too.
 stop_started() {
-    local name
     set +e # the terminal may be gone: telling may fail, stopping goes on
     trap '' INT TERM HUP
-    for name in ${STARTED_NODES[@]+"${STARTED_NODES[@]}"}; do node_stop "$name" || true; done
+    [[ -z $STARTED_POSTGRES ]] || mapfile -t STARTED_NODES < <(nodes_all)
+    nodes_stop INT ${STARTED_NODES[@]+"${STARTED_NODES[@]}"}
     [[ -z $STARTED_REDIS ]] || redis_stop TERM
     [[ -z $STARTED_POSTGRES ]] || postgres_stop fast
 }
@@ -27,13 +28,22 @@ prepare_cluster() {
         with_admin_env "$first" "$NODE_PROGRAM" --seed-demo
 }
 
+dashboard_of() { printf 'http://127.0.0.1:%s/' "$(env_get HTTP_PORT "$NODES_HOME/$1/env")"; }
+
+# print_welcome DEMO NAME...: the first node's addresses, and where the others' dashboards are.
 print_welcome() {
-    local env=$NODES_HOME/$1/env demo=$2
-    printf '\nDashboard  http://127.0.0.1:%s/\n' "$(env_get HTTP_PORT "$env")"
+    local demo=$1 first=$2 name
+    shift 2
+    printf '\nDashboard  %s\n' "$(dashboard_of "$first")"
+    if (($# > 0)); then
+        printf '%-10s' 'Others'
+        for name in "$@"; do printf ' %s %s' "$name" "$(dashboard_of "$name")"; done
+        printf '\n'
+    fi
     if [[ -n $demo ]]; then
         cat <<END
 Login      admin@gito.demo / admin123   (operator: ops@gito.demo / ops123)
-Publish    mosquitto_pub -h 127.0.0.1 -p $(env_get MQTT_PORT "$env") -u admin -P admin-password -q 1 -t 00000000-0000-0000-0000-000000000001/devices/00000000-0000-0000-0000-000000000100/telemetry -m '{"temperature":21.5}'
+Publish    mosquitto_pub -h 127.0.0.1 -p $(env_get MQTT_PORT "$NODES_HOME/$first/env") -u admin -P admin-password -q 1 -t 00000000-0000-0000-0000-000000000001/devices/00000000-0000-0000-0000-000000000100/telemetry -m '{"temperature":21.5}'
 END
     fi
     printf '\n'
@@ -41,39 +51,47 @@ END
 
 # Stays while a node lives; Ctrl-C ends it, and the exit trap stops what was started.
 stay_in_foreground() {
-    local name
+    local name living=$#
+    local -A ended=()
     say "running; Ctrl-C stops all"
-    while :; do
+    while ((living > 0)); do
         for name in "$@"; do
-            node_running "$name" || {
-                tail -n 30 "$NODES_HOME/$name/log" >&2
-                die "$name ended (log above)"
-            }
+            if node_running "$name"; then
+                [[ -z ${ended[$name]:-} ]] || { say "$name is back" && living=$((living + 1)); }
+                ended[$name]=''
+            elif [[ -z ${ended[$name]:-} ]]; then
+                ended[$name]=1 living=$((living - 1))
+                warn "$name ended; the end of $NODES_HOME/$name/log:"
+                tail -n 5 "$NODES_HOME/$name/log" >&2
+            fi
         done
         sleep 1
     done
+    die "no node is left"
 }
 
-# Prints which nodes to start: the first alone, until nodes can share the devices.
-nodes_to_start() {
-    local wanted=$1 name
-    local -a all
-    mapfile -t all < <(nodes_all)
+# The nodes of this `up`: the one that was wanted, or all.
+choose_nodes() {
+    local list=$1 wanted=$2
+    if [[ -n $list || ! -s $GITO_DATA/nodes.list ]]; then nodes_keep "${list:-$NODES_DEFAULT}"; fi
     if [[ -n $wanted ]]; then
-        node_index "$wanted" >/dev/null || die "no such node: $wanted (there are: ${all[*]})"
-        for name in "${all[@]}"; do
-            [[ $name == "$wanted" ]] || node_gone "$name" ||
-                die "$name is running: several nodes come with the cluster"
-        done
-        printf '%s\n' "$wanted"
-        return 0
+        nodes_add "$wanted"
+        NAMES=("$wanted")
+    else
+        mapfile -t NAMES < <(nodes_all)
     fi
-    ((${#all[@]} == 1)) || say "starting ${all[0]} alone: several nodes come with the cluster" >&2
-    printf '%s\n' "${all[0]}"
+}
+
+any_node_runs() {
+    local name
+    for name in $(nodes_all); do
+        ! node_running "$name" || return 0
+    done
+    return 1
 }
 
 command_up() {
-    local detach='' list='' wanted='' demo=1 names name
+    local detach='' list='' wanted='' demo=1 name
     while (($#)); do
         case $1 in
         --detach) detach=1 ;;
@@ -91,28 +109,54 @@ command_up() {
     mkdir -p "$GITO_DATA" "$NODES_HOME"
     exec 8>"$GITO_DATA/.lock"
     flock -n 8 || die "another up is at work on $GITO_DATA"
-    if [[ -n $list || ! -s $GITO_DATA/nodes.list ]]; then nodes_keep "${list:-$NODES_DEFAULT}"; fi
-    names=$(nodes_to_start "$wanted")
+    choose_nodes "$list" "$wanted"
+    # One more node changes nothing of what the cluster was made with.
+    [[ -z $wanted ]] || ! any_node_runs || demo=''
 
     packages_install "${PACKAGES_UP[@]}"
     build_node
     build_web
     trap 'exit 130' INT TERM HUP PIPE
     trap stop_started EXIT
-    prepare_cluster "${names%%$'\n'*}" "$demo"
-    for name in $names; do node_start "$name"; done
-    for name in $names; do node_wait_ready "$name"; done
+    prepare_cluster "${NAMES[0]}" "$demo"
+    for name in "${NAMES[@]}"; do node_start "$name"; done
+    for name in "${NAMES[@]}"; do node_wait_ready "$name"; done
     exec 8>&-
-    print_welcome "${names%%$'\n'*}" "$demo"
-    [[ -n $detach ]] || stay_in_foreground $names
+    print_welcome "$demo" "${NAMES[@]}"
+    [[ -n $detach ]] || stay_in_foreground "${NAMES[@]}"
     trap - EXIT
 }
 
+# down_node NAME SIGNAL: KILL, or it is drained.
+down_node() {
+    node_index "$1" >/dev/null || die "no such node: $1"
+    if node_gone "$1"; then
+        say "$1 is not running"
+    elif [[ $2 == KILL ]]; then
+        nodes_stop KILL "$1"
+    else
+        node_drain "$1"
+    fi
+}
+
+# All leave at once: nobody is left to hand anything over to.
+down_all() {
+    # shellcheck disable=SC2046  # a list of words
+    nodes_stop "$1" $(nodes_all)
+    if [[ $1 == KILL ]]; then
+        redis_stop KILL
+        postgres_stop immediate
+    else
+        redis_stop TERM
+        postgres_stop fast
+    fi
+}
+
 command_down() {
-    local wanted='' now='' name
+    local wanted='' signal=INT
     while (($#)); do
         case $1 in
-        --now) now=now ;;
+        --now) signal=KILL ;;
         --node)
             (($# >= 2)) && [[ -n $2 ]] || usage_error "--node needs a value"
             wanted=$2
@@ -123,79 +167,7 @@ command_down() {
         esac
         shift
     done
-    if [[ -n $wanted ]]; then
-        node_index "$wanted" >/dev/null || die "no such node: $wanted"
-        node_running "$wanted" || say "$wanted is not running"
-        node_stop "$wanted" "$now"
-        return 0
-    fi
-    for name in $(nodes_all); do node_stop "$name" "$now"; done
-    if [[ -n $now ]]; then
-        redis_stop KILL
-        postgres_stop immediate
-    else
-        redis_stop TERM
-        postgres_stop fast
-    fi
-}
-
-STATUS_FORMAT='%-14s %-8s %-10s %s\n'
-
-# status_line NAME PID STATE PORTS: one row; a state other than ready makes the whole status 3.
-status_line() {
-    # shellcheck disable=SC2059  # one format for all rows
-    printf "$STATUS_FORMAT" "$1" "${2:--}" "$3" "$4"
-    [[ $3 == ready || $3 == given ]] || STATUS=3
-}
-
-node_status() {
-    local env=$NODES_HOME/$1/env pid state=stopped
-    pid=$(node_pid "$1") && state=starting && node_ready "$1" && state=ready
-    status_line "$1" "$pid" "$state" "mqtt $(env_get MQTT_PORT "$env")  mqtts $(env_get MQTTS_PORT "$env")\
-  http $(env_get HTTP_PORT "$env")  mesh $(env_get MESH_PORT "$env")"
-}
-
-servers_status() {
-    local pid
-    if is_private_postgres; then
-        pid=$(postgres_pid) || pid=''
-        if [[ -z $pid ]]; then
-            status_line PostgreSQL '' stopped "$PG_PORT"
-        elif postgres_answers; then
-            status_line PostgreSQL "$pid" ready "$PG_PORT"
-        else
-            status_line PostgreSQL "$pid" starting "$PG_PORT"
-        fi
-    else
-        status_line PostgreSQL '' given "$(env_get DATABASE_URL | sed 's/.*@//')"
-    fi
-    if is_private_redis; then
-        pid=$(redis_pid) || pid=''
-        if redis_answers; then
-            status_line Redis "$pid" ready "$REDIS_PORT"
-        else
-            status_line Redis "$pid" stopped "$REDIS_PORT"
-        fi
-    else
-        status_line Redis '' given "$(env_get REDIS_URL | sed 's/.*@//')"
-    fi
-}
-
-command_status() {
-    local name any=''
-    (($# == 0)) || usage_error "status takes no options"
-    STATUS=0
-    # shellcheck disable=SC2059
-    printf "$STATUS_FORMAT" NAME PID STATE PORTS
-    for name in $(nodes_all); do
-        [[ ! -r $NODES_HOME/$name/env ]] || { any=1 && node_status "$name"; }
-    done
-    if [[ -z $any ]]; then
-        say "nothing was started in $GITO_DATA"
-        return 3
-    fi
-    servers_status
-    return $STATUS
+    if [[ -n $wanted ]]; then down_node "$wanted" "$signal"; else down_all "$signal"; fi
 }
 
 command_test() {

@@ -2,26 +2,48 @@
 
 NODES_HOME=$GITO_DATA/nodes
 NODES_DEFAULT=eu-1,eu-2,us-1
+NODES_MAX=64
 NODE_READY_DEADLINE_S=${GITO_READY_DEADLINE_S:-120}
 NODE_STOP_DEADLINE_S=30
+NODE_DRAIN_SECONDS_DEFAULT=30
 # Settings that are kept in .env once given, so that a node started again has them too: all that
-# the node knows, less those that this file makes itself.
+# the node knows, less those that this file makes itself. A weight is a node's own, kept with it.
 mapfile -t NODE_SETTINGS < <(sed -n 's/^[A-Z]* ([a-z_]*, "\([A-Z_]*\)".*/\1/p' "$GITO_ROOT/node/config.def" |
-    grep -vxE 'DATABASE_URL|DATABASE_ADMIN_URL|REDIS_URL|NODE_ID|NODE_REGION|(MQTT|MQTTS|HTTP|MESH)_PORT|TLS_.*|WEB_ROOT')
+    grep -vxE 'DATABASE_URL|DATABASE_ADMIN_URL|REDIS_URL|NODE_ID|NODE_REGION|NODE_WEIGHT|(MQTT|MQTTS|HTTP|MESH)_PORT|TLS_.*|WEB_ROOT')
 
-# nodes_keep LIST: checks the names and keeps their order, which gives each node its ports.
+node_check_name() {
+    [[ $1 =~ ^[a-z0-9]+(-[a-z0-9]+)+$ && ${#1} -le 63 ]] ||
+        usage_error "not a node name (region-number): $1"
+}
+
+# nodes_keep LIST: checks the names and keeps their order, which gives each node its ports. A node
+# that runs keeps its place: it listens on them.
 nodes_keep() {
-    local name
-    local -A seen=()
+    local name index=0
+    local -A place=()
     for name in ${1//,/ }; do
-        [[ $name =~ ^[a-z0-9]+(-[a-z0-9]+)+$ && ${#name} -le 63 ]] ||
-            usage_error "not a node name (region-number): $name"
-        [[ -z ${seen[$name]:-} ]] || usage_error "node named twice: $name"
-        seen[$name]=1
+        node_check_name "$name"
+        [[ -z ${place[$name]:-} ]] || usage_error "node named twice: $name"
+        place[$name]=$((index++))
     done
-    ((${#seen[@]} > 0 && ${#seen[@]} <= 64)) || usage_error "--nodes takes 1 to 64 names"
+    ((index > 0 && index <= NODES_MAX)) || usage_error "--nodes takes 1 to $NODES_MAX names"
+    for name in $(nodes_all); do
+        node_gone "$name" || [[ ${place[$name]:-} == "$(node_index "$name")" ]] ||
+            die "$name is running and would lose its ports: keep its place in --nodes, or stop it first"
+    done
     printf '%s\n' ${1//,/ } >"$GITO_DATA/nodes.list"
 }
+
+# nodes_add NAME: to the end of the list, unless it is there.
+nodes_add() {
+    node_index "$1" >/dev/null && return 0
+    node_check_name "$1"
+    (($(nodes_all | wc -l) < NODES_MAX)) || die "there are $NODES_MAX nodes already"
+    printf '%s\n' "$1" >>"$GITO_DATA/nodes.list"
+}
+
+# The regions in the order of their first mention, with a comma between each two.
+nodes_regions() { nodes_all | sed 's/-[^-]*$//' | awk '!seen[$0]++' | paste -sd, -; }
 
 nodes_all() { cat "$GITO_DATA/nodes.list" 2>/dev/null || true; }
 
@@ -72,8 +94,9 @@ make_certificate() {
 
 # node_write_env NAME: all that this node is started with.
 node_write_env() {
-    local name=$1 home=$NODES_HOME/$1 index setting value
+    local name=$1 home=$NODES_HOME/$1 index setting value weight
     index=$(node_index "$name") || die "no such node: $name"
+    weight=${NODE_WEIGHT:-$(env_get NODE_WEIGHT "$home/env")}
     mkdir -p "$home"
     (
         umask 077
@@ -81,6 +104,7 @@ node_write_env() {
 GITO_NODE_HOME=$home
 NODE_ID=$name
 NODE_REGION=${name%-*}
+CLUSTER_REGIONS=$(nodes_regions)
 MQTT_PORT=$((1883 + index + PORT_BASE))
 MQTTS_PORT=$((8883 + index + PORT_BASE))
 HTTP_PORT=$((8080 + index + PORT_BASE))
@@ -93,16 +117,18 @@ END
             value=$(env_get "$setting")
             [[ -z $value ]] || printf '%s=%s\n' "$setting" "$value"
         done >>"$home/env"
+        [[ -z $weight ]] || printf 'NODE_WEIGHT=%s\n' "$weight" >>"$home/env"
     )
 }
 
 # with_node_env NAME COMMAND...: becomes the command, in the node's environment; call it in a
-# subshell. The administrator's address is not part of it: who serves requests never has it.
+# subshell. The administrator's address is not part of it: who serves requests never has it. What
+# a shell starts in the background ignores SIGINT, which is how a node is told to leave.
 with_node_env() {
     local -a settings
     mapfile -t settings <"$NODES_HOME/$1/env"
     shift
-    exec env -u DATABASE_ADMIN_URL -u GITO_NODE "${settings[@]}" "$@"
+    exec env --default-signal=INT -u DATABASE_ADMIN_URL -u GITO_NODE "${settings[@]}" "$@"
 }
 
 with_admin_env() {
@@ -143,21 +169,48 @@ node_wait_ready() {
     fi
 }
 
-# node_stop NAME [now]: drains, or kills; who does not end in time is killed, and told.
-node_stop() {
-    local name=$1 pid
-    pid=$(node_pid "$name") || return 0
-    if [[ ${2:-} == now ]]; then
-        say "killing $name"
-        kill -KILL "$pid" 2>/dev/null || true
-    else
-        say "stopping $name"
-        kill -TERM "$pid" 2>/dev/null || true
-    fi
-    if ! wait_until "$NODE_STOP_DEADLINE_S" node_gone "$name"; then
-        warn "$name did not stop within $NODE_STOP_DEADLINE_S s: killed"
-        kill -KILL "$pid" 2>/dev/null || true
-        wait_until 5 node_gone "$name" || warn "$name is still there (pid $pid)"
-    fi
-    rm -f "$NODES_HOME/$name/pid"
+# nodes_signal SIGNAL NAME...: to all at once; NODE_PIDS is who has got it.
+nodes_signal() {
+    local signal=$1 name pid
+    shift
+    NODE_PIDS=()
+    for name in "$@"; do
+        pid=$(node_pid "$name") || continue
+        NODE_PIDS[$name]=$pid
+        kill "-$signal" "$pid" 2>/dev/null || true
+    done
+}
+declare -A NODE_PIDS=()
+
+# nodes_await_end SECONDS NAME...: who does not end in time is killed, and told.
+nodes_await_end() {
+    local deadline=$((SECONDS + $1)) name
+    shift
+    for name in "$@"; do
+        if ! wait_until $((deadline - SECONDS)) node_gone "$name"; then
+            warn "$name did not stop in time: killed"
+            kill -KILL "${NODE_PIDS[$name]}" 2>/dev/null || true
+            wait_until 5 node_gone "$name" || warn "$name is still there (pid ${NODE_PIDS[$name]})"
+        fi
+        rm -f "$NODES_HOME/$name/pid"
+    done
+}
+
+# nodes_stop SIGNAL NAME...: INT: they leave without handing anything over; KILL.
+nodes_stop() {
+    local word=stopping
+    [[ $1 != KILL ]] || word=killing
+    nodes_signal "$@"
+    shift
+    ((${#NODE_PIDS[@]} == 0)) || say "$word ${!NODE_PIDS[*]}"
+    nodes_await_end "$NODE_STOP_DEADLINE_S" "$@"
+}
+
+# node_drain NAME: it hands its devices over, moves its connections and leaves.
+node_drain() {
+    local seconds
+    seconds=$(env_get NODE_DRAIN_SECONDS "$NODES_HOME/$1/env")
+    say "draining $1"
+    nodes_signal TERM "$1"
+    nodes_await_end $((${seconds:-$NODE_DRAIN_SECONDS_DEFAULT} + NODE_STOP_DEADLINE_S)) "$1"
 }

@@ -197,6 +197,17 @@ redis_up() {
     fi
 }
 
+# admin_rows SQL: its rows, a space between columns; fails soon where the database is away. The
+# password stays off the command line, where everybody could read it.
+admin_rows() {
+    local url password
+    url=$(env_get DATABASE_ADMIN_URL)
+    password=$(url_password "$url")
+    [[ -n $url ]] || return 1
+    PGPASSWORD=$(printf '%b' "${password//%/\\x}") PGCONNECT_TIMEOUT=2 PGOPTIONS='-c statement_timeout=5s' \
+        psql -qXAt -F ' ' -d "$(sed 's,^\([a-z]*://[^:@/]*\):[^@/]*@,\1@,' <<<"$url")" -c "$1" 2>/dev/null
+}
+
 redis_gone() { [[ -z $(redis_pid) ]]; }
 
 # redis_stop SIGNAL: there is nothing to save.

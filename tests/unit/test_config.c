@@ -59,10 +59,12 @@ static void the_environment_is_read(void **state)
     setenv("NODE_ID", "us-west-12", 1);
     setenv("HTTP_PORT", "65535", 1);
     setenv("SMTP_USE_TLS", "No", 1);
+    setenv("CLUSTER_REGIONS", "eu,us-west", 1);
     setenv("JWT_SECRET_KEY", KEY, 1);
     setenv("MQTT_PORT", "", 1); /* empty is not set */
     read_all(&config);
     assert_string_equal(config.node_region, "us-west");
+    assert_string_equal(config.cluster_regions, "eu,us-west");
     assert_int_equal(config.http_port, 65535);
     assert_int_equal(config.mqtt_port, 1883);
     assert_false(config.smtp_use_tls);
@@ -81,6 +83,13 @@ static void a_wrong_value_is_one_line_that_names_it(void **state)
     refused("NODE_ID", "EU-1");
     refused("NODE_ID", "-eu");
     refused("NODE_ID", "eu_1");
+    refused("NODE_REGION", "Eu");
+    refused("NODE_REGION", "a,b");
+    refused("CLUSTER_REGIONS", "eu,");
+    refused("CLUSTER_REGIONS", ",eu");
+    refused("CLUSTER_REGIONS", "eu, us");
+    refused("CLUSTER_REGIONS", "eu,-us");
+    refused("NODE_WEIGHT", "10001");
     refused("JWT_SECRET_KEY", "short");
     refused("TLS_CERT_FILE", "/x");
     refused("ENV_FILE", "/nothing/there");

@@ -16,7 +16,7 @@
 
 static const struct route_pattern table[] = {
     {"GET", "/a"},     {"POST", "/a"},          {"GET", "/a/fixed"},
-    {"GET", "/a/{x}"}, {"PUT", "/a/{x}/b/{y}"}, {"GET", "/tail/*"},
+    {"GET", "/a/{x}"}, {"PUT", "/a/{x}/b/{y}"}, {"GET", "/n/{x:node}/s/{y:number}"},
 };
 
 static int find(const char *method, const char *path, struct route_match *match, char *allow)
@@ -40,8 +40,38 @@ static void routes_by_method_and_path(void **state)
     assert_int_equal(match.captures, 2);
     assert_memory_equal(match.capture[0], "one", match.capture_len[0]);
     assert_memory_equal(match.capture[1], "two", match.capture_len[1]);
-    assert_int_equal(find("GET", "/tail/x/y/z", &match, allow), 0);
-    assert_int_equal(find("GET", "/tail", &match, allow), 0);
+}
+
+static int find_texts(const char *path, char *node, char *number)
+{
+    struct route_match match;
+    char allow[ROUTE_ALLOW_SIZE];
+    assert_int_equal(find("GET", path, &match, allow), 0);
+    assert_int_equal(match.kind[0], ROUTE_NODE);
+    assert_int_equal(match.kind[1], ROUTE_NUMBER);
+    int rc = route_capture_text(&match, 0, node);
+    return rc == 0 ? route_capture_text(&match, 1, number) : rc;
+}
+
+static void captures_are_of_their_kind(void **state)
+{
+    (void)state;
+    char node[ROUTE_TEXT_SIZE], number[ROUTE_TEXT_SIZE];
+    static const char *const bad[] = {"/n/EU-1/s/1",   "/n/eu_1/s/1",         "/n/eu%2D1/s/1",
+                                      "/n/eu-1/s/x",   "/n/eu-1/s/-1",        "/n/eu-1/s/1.0",
+                                      "/n/eu-1/s/0x1", "/n/eu-1/s/1234567890"};
+    assert_int_equal(find_texts("/n/eu-1/s/4095", node, number), 0);
+    assert_string_equal(node, "eu-1");
+    assert_string_equal(number, "4095");
+    for (unsigned i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_int_equal(find_texts(bad[i], node, number), ERR_MALFORMED);
+    char path[100] = "/n/", name[65] = "";
+    memset(name, 'a', 64);
+    strcat(strcat(path, name + 1), "/s/1");
+    assert_int_equal(find_texts(path, node, number), 0);
+    path[3] = '\0';
+    strcat(strcat(path, name), "/s/1");
+    assert_int_equal(find_texts(path, node, number), ERR_MALFORMED);
 }
 
 static void tells_unknown_paths_from_other_methods(void **state)
@@ -223,8 +253,19 @@ static void refuses_before_it_asks_the_database(void **state)
     assert_problem(call("GET", MINE "/devices?a=%zz", &viewer), 400, "bad_query");
     assert_problem(call("GET", MINE "/devices?page=-1", &viewer), 422, "validation_failed");
     assert_problem(call("POST", "/api/v1/auth/login", NULL), 422, "validation_failed");
+    static const char *const orders[] = {"nodes/eu-1/drain", "nodes/eu-1/cancel-drain",
+                                         "nodes/eu-1/evict", "ring/plan", "rebalance"};
+    for (unsigned i = 0; i < sizeof orders / sizeof *orders; i++) {
+        char path[64];
+        snprintf(path, sizeof path, "/api/v1/cluster/%s", orders[i]);
+        assert_problem(call("POST", path, NULL), 401, "unauthenticated");
+        assert_problem(call("POST", path, &viewer), 403, "role_too_low");
+    }
+    assert_problem(call("GET", "/api/v1/cluster", &viewer), 403, "role_too_low");
     assert_problem(call("GET", "/api/v1/cluster/nodes", &viewer), 403, "role_too_low");
-    assert_problem(call("GET", "/api/v1/cluster/nodes", &operator_), 501, "no_cluster");
+    assert_problem(call("GET", "/api/v1/cluster/nodes/EU-1", &operator_), 422, "bad_id");
+    assert_problem(call("GET", "/api/v1/cluster/ring/slots/x", &operator_), 422, "bad_id");
+    assert_problem(call("GET", "/api/v1/cluster/actors/x/y", &operator_), 422, "bad_id");
     struct request *request = call("PUT", MINE "/devices", &viewer);
     assert_string_equal(request->allow, "GET, POST");
     assert_problem(request, 405, "method_not_allowed");
@@ -237,7 +278,13 @@ static void the_openapi_document_is_json(void **state)
     json_t *body = json_loadb((const char *)request->reply.data, request->reply.len,
                               JSON_REJECT_DUPLICATES, NULL);
     assert_int_equal(request->status, 200);
-    assert_true(json_object_size(json_object_get(body, "paths")) > 15);
+    json_t *paths = json_object_get(body, "paths");
+    assert_true(json_object_size(paths) > 15);
+    json_t *slot = json_object_get(json_object_get(paths, "/cluster/ring/slots/{slot}"), "get");
+    json_t *of_path = json_array_get(json_object_get(slot, "parameters"), 0);
+    assert_string_equal(json_string_value(json_object_get(of_path, "name")), "slot");
+    assert_string_equal(
+        json_string_value(json_object_get(json_object_get(of_path, "schema"), "type")), "integer");
     json_decref(body);
     request_destroy(&request);
 }
@@ -246,6 +293,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(routes_by_method_and_path),
+        cmocka_unit_test(captures_are_of_their_kind),
         cmocka_unit_test(tells_unknown_paths_from_other_methods),
         cmocka_unit_test(decodes_parameters),
         cmocka_unit_test(refuses_malformed_parameters),

@@ -1,0 +1,196 @@
+"""REST for operators, below /cluster: what it tells, what it orders, who may, and what is logged."""
+
+import threading
+
+import pytest
+import requests
+from cluster import DEVICE, OPERATOR, TENANT
+from conftest import bring_up, take_down
+from tenants import problem_of
+
+NODE = "eu-1"
+SLOTS = 4096
+
+
+class Operator:
+    def __init__(self, gito):
+        self.g = gito
+        self.token = gito.login(*OPERATOR)
+
+    def data(self, method, path, status=None):
+        return self.g.api(method, "/cluster" + path, self.token, status=status)["data"]
+
+    def problem(self, method, path, status):
+        response = self.g.request(method, "/cluster" + path, self.token)
+        assert response.status_code == status, response.text[:500]
+        return problem_of(response)
+
+    def audit(self):
+        """The orders of the operator, newest last."""
+        return self.g.sql("SELECT action, resource_id, ip_address FROM audit_logs "
+                          "WHERE action LIKE 'cluster.%%' ORDER BY id")
+
+
+@pytest.fixture(scope="module")
+def one():
+    gito = bring_up(nodes=NODE)
+    yield Operator(gito)
+    take_down(gito)
+
+
+def test_everything_but_the_endpoints_is_for_operators(one):
+    paths = [("GET", ""), ("GET", "/nodes"), ("GET", "/nodes/eu-1"), ("GET", "/ring"),
+             ("GET", "/ring/slots/1"), ("GET", "/actors/%s/%s" % (TENANT, DEVICE)),
+             ("POST", "/nodes/eu-1/drain"), ("POST", "/nodes/eu-1/cancel-drain"),
+             ("POST", "/nodes/eu-1/evict"), ("POST", "/ring/plan"), ("POST", "/rebalance"),
+             ("POST", "/actors/%s/%s/passivate" % (TENANT, DEVICE))]
+    administrator = one.g.login()
+    for method, path in paths:
+        assert one.g.request(method, "/cluster" + path).status_code == 401, path
+        assert one.g.request(method, "/cluster" + path, administrator).status_code == 403, path
+    assert one.data("GET", "/nodes/eu-1")["state"] == "active"
+
+
+def test_the_cluster_is_well(one):
+    cluster = one.data("GET", "")
+    assert cluster["version"] >= 1 and cluster["health"] == "ok"
+    assert cluster["nodes"] == {"active": 1, "joining": 0, "draining": 0, "condemned": 0,
+                                "late": 0}
+    assert cluster["slots"] == {"total": SLOTS, "served": SLOTS, "moving": 0, "abroad": 0}
+    assert cluster["regions"] == ["eu"]
+
+
+def test_endpoints_are_public_and_can_be_connected_to(one):
+    endpoints = one.g.api("GET", "/cluster/endpoints")["data"]
+    assert [(entry["node_id"], entry["region"]) for entry in endpoints] == [(NODE, "eu")]
+    urls = endpoints[0]["endpoints"]
+    assert requests.get(urls["http"] + "/api/health", timeout=5).ok
+    assert urls["mqtt"] == "mqtt://127.0.0.1:%d" % one.g.mqtt_port
+    assert urls["mqtts"] == "mqtts://127.0.0.1:%d" % one.g.mqtts_port
+    assert "mesh" not in urls
+
+
+def test_a_node_is_told_with_what_it_holds(one):
+    nodes = one.data("GET", "/nodes")
+    assert [node["node_id"] for node in nodes] == [NODE]
+    node = one.data("GET", "/nodes/" + NODE)
+    assert node["region"] == "eu" and node["state"] == "active" and node["incarnation"] >= 1
+    assert (node["slots"], node["moving_out"], node["moving_in"]) == (SLOTS, 0, 0)
+    assert 0 < node["lease_left_ms"] <= 3000 and node["left_at"] is None
+    assert node["endpoints"]["mesh"].startswith("tcp://127.0.0.1:")
+    assert one.problem("GET", "/nodes/eu-9", 404)["code"] == "node_not_found"
+    assert one.problem("GET", "/nodes/EU_9", 422)["code"] == "bad_id"
+    assert one.problem("DELETE", "/nodes/eu-1", 405)["code"] == "method_not_allowed"
+
+
+def test_the_ring_sums_the_slots_up(one):
+    ring = one.data("GET", "/ring")
+    region = ring["regions"][0]
+    assert ring["version"] == one.data("GET", "")["version"]
+    assert (region["region"], region["number"]) == ("eu", 0)
+    assert (region["slots"], region["served"], region["moving"]) == (SLOTS, SLOTS, 0)
+    assert region["epoch_max"] == one.g.sql("SELECT max(epoch) FROM cluster_slots")[0][0]
+    assert region["nodes"] == [{"node_id": NODE, "slots": SLOTS, "moving_out": 0, "moving_in": 0}]
+
+
+def test_a_slot_is_told_for_each_region_or_one(one):
+    slot = one.data("GET", "/ring/slots/4095")[0]
+    assert (slot["region"], slot["slot"], slot["owner"], slot["state"], slot["target"],
+            slot["serves"]) == ("eu", 4095, NODE, "owned", None, True)
+    assert one.data("GET", "/ring/slots/0?region=eu")[0]["slot"] == 0
+    assert one.problem("GET", "/ring/slots/0?region=mars", 404)["code"] == "slot_not_found"
+    assert one.problem("GET", "/ring/slots/4096", 404)["code"] == "slot_not_found"
+    assert one.problem("GET", "/ring/slots/x", 422)["code"] == "bad_id"
+
+
+def test_an_actor_is_found_by_its_device(one):
+    actor = one.data("GET", "/actors/%s/%s" % (TENANT, DEVICE))
+    assert (actor["tenant_id"], actor["device_id"]) == (TENANT, DEVICE)
+    assert (actor["region"], actor["owner"], actor["serves"]) == ("eu", NODE, True)
+    assert actor["status"] in ("online", "idle", "offline")
+    slot = one.data("GET", "/ring/slots/%d" % actor["slot"])[0]
+    assert actor["epoch"] == slot["epoch"]
+    missing = "/actors/%s/%s" % (TENANT, TENANT)
+    assert one.problem("GET", missing, 404)["code"] == "device_not_found"
+
+
+def test_a_drain_is_ordered_cancelled_and_logged(one):
+    version = one.data("GET", "")["version"]
+    before = len(one.audit())
+    assert one.data("POST", "/nodes/eu-1/drain", 202)["state"] == "draining"
+    assert one.data("GET", "")["nodes"]["draining"] == 1
+    assert one.data("POST", "/nodes/eu-1/cancel-drain", 202)["state"] == "active"
+    assert one.problem("POST", "/nodes/eu-1/cancel-drain", 409)["code"] == "refused"
+    assert one.problem("POST", "/nodes/eu-9/drain", 404)["code"] == "node_not_found"
+    assert one.data("GET", "")["version"] >= version + 2
+    assert one.audit()[before:] == [("cluster.node.drain", NODE, "127.0.0.1"),
+                                    ("cluster.node.cancel-drain", NODE, "127.0.0.1")]
+    logged = one.g.api("GET", "/tenants/%s/audit-logs?action=cluster.node.drain" % TENANT,
+                       one.token)["data"][0]
+    assert (logged["resource_type"], logged["resource_id"]) == ("node", NODE)
+
+
+def test_the_last_node_is_not_evicted(one):
+    before = one.audit()
+    assert one.problem("POST", "/nodes/eu-1/evict", 409)["code"] == "refused"
+    assert one.audit() == before
+    assert one.data("GET", "/nodes/eu-1")["state"] == "active"
+
+
+def test_a_plan_changes_nothing_and_a_rebalance_is_logged(one):
+    before = one.audit()
+    version = one.data("GET", "")["version"]
+    assert one.data("POST", "/ring/plan", 200) == {"count": 0, "moves": []}
+    assert (one.audit(), one.data("GET", "")["version"]) == (before, version)
+    assert one.data("POST", "/rebalance", 202) == {"moves": 0}
+    assert one.audit()[len(before):] == [("cluster.rebalance", None, "127.0.0.1")]
+
+
+def test_a_plan_names_the_moves(one):
+    """A slot that nobody owns is to be the only node's."""
+    one.g.sql("UPDATE cluster_slots SET owner = NULL, state = 'free' WHERE slot IN (7, 9)")
+    try:
+        assert one.data("GET", "")["health"] == "critical"
+        assert one.data("GET", "/ring/slots/7")[0]["serves"] is False
+        assert one.data("POST", "/ring/plan") == {
+            "count": 2, "moves": [{"region": "eu", "from": None, "to": NODE, "slots": [7, 9]}]}
+        assert one.data("POST", "/rebalance") == {"moves": 2}
+        assert one.data("GET", "")["health"] == "ok"
+    finally:
+        one.data("POST", "/rebalance")
+
+
+def test_while_the_view_is_being_changed_an_order_waits_for_its_turn(one):
+    connection = one.g.pg()
+    connection.autocommit = False
+    connection.cursor().execute("SELECT FROM cluster_version FOR UPDATE")
+    response = one.g.request("POST", "/cluster/rebalance", one.token)
+    assert response.status_code == 503 and response.headers["Retry-After"] == "1"
+    assert problem_of(response)["code"] == "busy"
+    threading.Timer(0.3, connection.rollback).start()
+    assert one.data("POST", "/rebalance", 202) == {"moves": 0}
+    connection.close()
+
+
+def test_what_is_asked_of_a_running_actor_is_said_to_be_missing(one):
+    actor = one.data("GET", "/actors/%s/%s" % (TENANT, DEVICE))
+    assert (actor["state"], actor["mailbox"]) == (None, None)
+    path = "/actors/%s/%s/passivate" % (TENANT, DEVICE)
+    assert one.problem("POST", path, 501)["code"] == "no_passivation"
+
+
+def test_reports_of_tenants_are_not_mixed_up_with_orders(one):
+    """An order borrows the connection: afterwards it shows a tenant what it did before."""
+    token = one.g.login()
+    for _ in range(8):  # more than there are query threads
+        one.data("POST", "/rebalance")
+        devices = one.g.api("GET", "/tenants/%s/devices" % TENANT, token)["data"]
+        assert {device["tenant_id"] for device in devices} == {TENANT}
+
+
+def test_the_document_tells_every_route_and_its_captures(one):
+    paths = one.g.api("GET", "/openapi.json")["paths"]
+    assert not [path for path in paths if ":" in path]
+    drain = paths["/cluster/nodes/{node_id}/drain"]["post"]
+    assert drain["parameters"][0]["name"] == "node_id"
+    assert "format" not in drain["parameters"][0]["schema"]
