@@ -65,10 +65,10 @@ struct device {
     uint32_t in_flight;            /* things in batches that will come back to it */
     uint32_t slot_next, slot_prev; /* handles of its slot's other devices */
     uint16_t slot;
-    uint8_t state;  /* enum device_state */
-    uint8_t status; /* enum device_status */
+    uint8_t state;     /* enum device_state */
+    uint8_t status;    /* enum device_status */
     uint8_t elsewhere; /* ABSENT: its slot is in the region of this number less 1 */
-    bool dirty; /* last_seen is newer than the database's */
+    bool dirty;        /* last_seen is newer than the database's */
 };
 
 struct device_times {

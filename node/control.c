@@ -45,7 +45,7 @@ struct control {
     struct home_reader homes;
     struct control_view view;
     struct suspect suspects[LIMIT_NODES];
-    struct uuid awake;     /* cursor of the sweep */
+    struct uuid awake; /* cursor of the sweep */
     bool sweeping;
     bool draining, drained; /* by SIGTERM; and main was told that it is over */
     int64_t drain_until;
@@ -77,8 +77,7 @@ static void tell(struct control *self, enum msg_kind kind, const struct msg_devi
 
 static void tell_changed(void *arg, const struct uuid *tenant, const struct uuid *device)
 {
-    tell(arg, MSG_CHANGED,
-         &(struct msg_device){*tenant, *device, msg_slot(0, slot_of(device))});
+    tell(arg, MSG_CHANGED, &(struct msg_device){*tenant, *device, msg_slot(0, slot_of(device))});
 }
 
 static void tell_awake(void *arg, const struct uuid *tenant, const struct uuid *device,
@@ -246,8 +245,8 @@ static bool read_changes(struct control *self)
 {
     self->poll_at = now_ms() + POLL_MS;
     moves_retry(self->view.moves);
-    return read_view(self) && went_on(self, "read the homes",
-                                      home_read(&self->homes, &self->db, tell_home, self)) &&
+    return read_view(self) &&
+           went_on(self, "read the homes", home_read(&self->homes, &self->db, tell_home, self)) &&
            went_on(self, "read the changes",
                    changes_read(&self->changes, &self->db, tell_changed, self));
 }
@@ -532,7 +531,7 @@ static struct control *control_new(zsock_t *pipe, const struct control_args *arg
     self->incarnation = args->incarnation;
     self->sweeping = true;
     self->backoff_ms = BACKOFF_MIN_MS;
-    registration_init(&self->registration, args->config);
+    registration_init(&self->registration, args->config, args->mesh_key);
     registration_session(args->config, args->incarnation, self->name, sizeof self->name);
     /* Due at once: the registration was granted some time ago. */
     lease_init(&self->lease, LEASE_TTL_MS, now_ms() - LEASE_TTL_MS / 4);
@@ -556,9 +555,8 @@ static void control_destroy(struct control *self)
 
 static void leave(struct control *self)
 {
-    if (self->db.conn != NULL &&
-        membership_leave(&self->db, &self->registration.member, self->incarnation,
-                         planner_place) == 0)
+    if (self->db.conn != NULL && membership_leave(&self->db, &self->registration.member,
+                                                  self->incarnation, planner_place) == 0)
         log_event(LEVEL_INFO, "left", "session", "%s", self->name);
     atomic_store(&database_up, false);
 }

@@ -184,9 +184,9 @@ static void fill_peer(struct mesh_peer *peer, const struct view_node *node)
     long long port = json_integer_value(json_object_get(json, "mesh"));
     peer->number = node->number;
     peer->incarnation = node->incarnation;
-    snprintf(peer->endpoint, sizeof peer->endpoint, "tcp://%s:%lld",
-             address != NULL ? address : "", port);
-    snprintf(peer->public_key, sizeof peer->public_key, "%s", node->mesh_key);
+    snprintf(peer->endpoint, sizeof peer->endpoint, "tcp://%s:%lld", address != NULL ? address : "",
+             port);
+    snprintf(peer->public_key, sizeof peer->public_key, "%.40s", node->mesh_key);
     snprintf(peer->name, sizeof peer->name, "%s", node->node_id);
     json_decref(json);
 }
@@ -206,8 +206,8 @@ static void take_slot(struct control_view *self, const struct view_slot *row)
 {
     uint16_t slot = msg_slot(row->region, row->slot);
     struct slot former = slots_get(&self->slots, slot);
-    const struct slot now = {.epoch = (uint32_t)row->epoch, .owner = row->owner,
-                             .target = row->target};
+    const struct slot now = {
+        .epoch = (uint32_t)row->epoch, .owner = row->owner, .target = row->target};
     int rc = slots_set(&self->slots, slot, &now);
     if (rc < 0)
         log_event(LEVEL_WARNING, "slot_refused", "reason", "slot %u of region %u: %s", row->slot,

@@ -30,7 +30,7 @@ struct msg_ref edge_ref(struct edge *self, enum peer_kind kind, void *object)
     peer->kind = kind;
     peer->generation++;
     return (struct msg_ref){
-        .edge = (uint16_t)self->index, .conn = index, .generation = peer->generation};
+        .edge = (uint8_t)self->index, .conn = index, .generation = peer->generation};
 }
 
 void edge_unref(struct edge *self, const struct msg_ref *ref)

@@ -12,10 +12,11 @@
 
 static const struct database_scope before_tenant = {.tenant = NULL};
 
-static const char device_sql[] = "SELECT encode(c.secret_hash, 'hex'), region_of(c.tenant_id, c.device_id)"
-                                 " FROM device_credentials c"
-                                 " JOIN tenants t ON t.id = c.tenant_id AND t.status = 'active'"
-                                 " WHERE c.device_id = $1 AND c.tenant_id = $2";
+static const char device_sql[] =
+    "SELECT encode(c.secret_hash, 'hex'), region_of(c.tenant_id, c.device_id)"
+    " FROM device_credentials c"
+    " JOIN tenants t ON t.id = c.tenant_id AND t.status = 'active'"
+    " WHERE c.device_id = $1 AND c.tenant_id = $2";
 
 static const char service_sql[] =
     "SELECT s.id, s.tenant_id, s.password_hash, s.mount_point,"

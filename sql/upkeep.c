@@ -39,14 +39,13 @@ int upkeep_awake(struct ask *db, struct uuid *cursor, upkeep_tell *tell, void *a
     struct uuid_text after = uuid_text(cursor);
     struct uuid tenant, device;
     snprintf(limit, sizeof limit, "%d", UPKEEP_PAGE);
-    PGresult *rows =
-        ask_rows(db,
-                 "SELECT d.id, d.tenant_id, COALESCE(r.number, 0) FROM devices d "
-                 "JOIN tenants t ON t.id = d.tenant_id LEFT JOIN cluster_regions r "
-                 "ON r.region = COALESCE(d.home_region, t.home_region) "
-                 "WHERE d.status IN ('online', 'idle') AND d.id > $1::uuid "
-                 "ORDER BY d.id LIMIT $2",
-                 2, (const char *[]){after.s, limit});
+    PGresult *rows = ask_rows(db,
+                              "SELECT d.id, d.tenant_id, COALESCE(r.number, 0) FROM devices d "
+                              "JOIN tenants t ON t.id = d.tenant_id LEFT JOIN cluster_regions r "
+                              "ON r.region = COALESCE(d.home_region, t.home_region) "
+                              "WHERE d.status IN ('online', 'idle') AND d.id > $1::uuid "
+                              "ORDER BY d.id LIMIT $2",
+                              2, (const char *[]){after.s, limit});
     if (rows == NULL)
         return ask_error(db);
     int count = PQntuples(rows);
