@@ -216,6 +216,7 @@ void shard_take(struct shard *self, const struct item *item)
         shard_take_snapshot(self, item);
         break;
     case MSG_HOME:
+    case MSG_DRAIN:
     case MSG_RELEASED:
     case MSG_ACK:
     case MSG_EVENT:

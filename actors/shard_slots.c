@@ -243,6 +243,14 @@ void shard_slot_came_back(struct shard *self, uint16_t number)
     rest_if_quiet(self, slot, number);
 }
 
+void shard_close(shard_t *self)
+{
+    for (unsigned region = 0; region < LIMIT_REGIONS; region++)
+        for (unsigned i = 0; self->slots[region] != NULL && i < LIMIT_SLOTS; i++)
+            if (self->slots[region][i].hold != HOLD_CLOSED)
+                set_hold(self, &self->slots[region][i], HOLD_RESTING);
+}
+
 void shard_slots_tick(struct shard *self)
 {
     for (unsigned region = 0; region < LIMIT_REGIONS && self->opening > 0; region++)

@@ -41,9 +41,9 @@ struct edge {
 
     struct ev_loop *loop;
     ev_prepare turn;
-    ev_idle more; /* runs while there is more to take than one turn did */
-    ev_timer second;
-    ev_io wake[3]; /* pipe, inbox, replies */
+    ev_idle more;           /* runs while there is more to take than one turn did */
+    ev_timer second, drain; /* drain: while clients are sent elsewhere */
+    ev_io wake[3];          /* pipe, inbox, replies */
     struct lws_context *lws;
     struct edge_front *front;
 
@@ -69,6 +69,8 @@ struct edge {
     int64_t last_arrival_us;   /* the next reading's is later: their order is kept */
     struct buf scratch;
 
+    char elsewhere[160]; /* draining: where its clients are sent; "": it is not */
+    uint32_t drain_at;   /* the connection that was looked at last */
     bool stopping, ended;
     int64_t stop_deadline_us;
 };
@@ -134,6 +136,7 @@ void edge_mqtt_resume(struct edge *self); /* there is credit again */
 void edge_mqtt_flush(struct edge *self);
 void edge_mqtt_tell(struct edge *self); /* connections, for edge_lanes_tells() */
 void edge_mqtt_second(struct edge *self);
+void edge_mqtt_drain(struct edge *self, const char *elsewhere); /* a part of the connections */
 void edge_mqtt_goodbye(struct edge *self);
 
 /* edge_watch.c */

@@ -187,7 +187,7 @@ static int run(const struct config *config)
     take_signals();
     raise_descriptor_limit();
     start_zmq();
-    mesh_keypair(node.mesh_key, node.mesh_secret);
+    mesh_keypair(config, node.mesh_key, node.mesh_secret);
     int rc = control_register(config, node.mesh_key, &stop, &node.incarnation, &node.number, reason,
                               sizeof reason);
     if (rc != 0) {

@@ -36,6 +36,8 @@ enum msg_kind {
 
     MSG_HOME, /* control → edge, shard → edge: the region of a tenant's or device's slots */
 
+    MSG_DRAIN, /* control → edge: send your MQTT clients elsewhere, gently; server reference */
+
     /* The cluster, as control reads it: to edges and shards. */
     MSG_NODE,     /* a node is alive (or no more) */
     MSG_SLOT,     /* who owns a slot; from a shard to edges: it is no more (or anew) its owner */
@@ -168,6 +170,10 @@ struct msg_home {
     struct msg_ref ref;
     struct uuid id;
     uint8_t region;
+} __attribute__((packed));
+
+struct msg_drain {
+    uint16_t reference_len;
 } __attribute__((packed));
 
 enum msg_slot_flags {
