@@ -172,6 +172,9 @@ static void take_slotted(struct shard *self, const struct item *item)
     case MSG_INTEREST:
         take_interest(self, item);
         break;
+    case MSG_TOLD:
+        shard_slot_told(self, ref->slot);
+        break;
     default: /* CLAIM, UNCLAIM */
         take_claim(self, item);
     }
@@ -191,6 +194,7 @@ void shard_take(struct shard *self, const struct item *item)
     case MSG_READING:
     case MSG_REJECT:
     case MSG_PRESENCE:
+    case MSG_TOLD:
     case MSG_MESSAGE:
     case MSG_CLAIM:
     case MSG_UNCLAIM:

@@ -323,6 +323,7 @@ static void open_all(struct edge *self, const struct edge_args *args)
     self->watchers.context = self;
     self->readings = xcalloc(1, sizeof *self->readings);
     readings_init(self->readings);
+    self->told = xcalloc(EDGE_TOLD, sizeof *self->told);
     buf_init(&self->scratch, FRAME_BYTES_MAX);
     self->inbox = mailbox_open("edge", self->index);
     self->replies = mailbox_open("edge-reply", self->index);
@@ -365,6 +366,7 @@ static void close_all(struct edge *self)
     watchers_free(&self->watchers);
     readings_free(self->readings);
     free(self->readings);
+    free(self->told);
     buf_free(&self->scratch);
     free(self->peers);
     ev_loop_destroy(self->loop);

@@ -34,6 +34,9 @@ struct peer {
 
 struct mqtt_conn;
 
+/* Readings remembered as told: those of the seconds before an owner's death. */
+#define EDGE_TOLD 32768
+
 struct edge {
     const struct config *config;
     unsigned index, shards, queries;
@@ -65,6 +68,8 @@ struct edge {
 
     struct mqtt_conn *dirty; /* have something to write */
     struct watchers watchers;
+    uint64_t *told; /* which readings watchers were told of last, EDGE_TOLD of them */
+    uint32_t told_at;
     struct readings *readings; /* scratch of the parser */
     int64_t last_arrival_us;   /* the next reading's is later: their order is kept */
     struct buf scratch;

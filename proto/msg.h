@@ -28,11 +28,12 @@ enum msg_kind {
     MSG_PRESENCE, /* edge → shard: a device's own connection came or went */
     MSG_INTEREST, /* edge → every shard: this edge has (or has no more) watchers of … */
     MSG_MESSAGE,  /* edge → shard: any other PUBLISH; topic, payload */
-    MSG_CLAIM,    /* edge → tenant's shard: this connection now holds a client id; client id */
-    MSG_UNCLAIM,  /* edge → tenant's shard: it is gone; client id */
-    MSG_ADMIT,    /* edge → tenant's shard: may this REST request go on? */
-    MSG_CHANGED,  /* control → shard: device's rules, credentials or existence changed */
-    MSG_WAKE,     /* control → shard: device is not offline in the database: watch its timers */
+    MSG_TOLD,  /* edge → shard: a slot's new owner has heard from it all that it says by itself */
+    MSG_CLAIM, /* edge → tenant's shard: this connection now holds a client id; client id */
+    MSG_UNCLAIM, /* edge → tenant's shard: it is gone; client id */
+    MSG_ADMIT,   /* edge → tenant's shard: may this REST request go on? */
+    MSG_CHANGED, /* control → shard: device's rules, credentials or existence changed */
+    MSG_WAKE,    /* control → shard: device is not offline in the database: watch its timers */
 
     MSG_HOME, /* control → edge, shard → edge: the region of a tenant's or device's slots */
 
@@ -172,6 +173,10 @@ struct msg_home {
     uint8_t region;
 } __attribute__((packed));
 
+struct msg_told {
+    struct msg_ref ref;
+} __attribute__((packed));
+
 struct msg_drain {
     uint16_t reference_len;
 } __attribute__((packed));
@@ -230,6 +235,8 @@ struct msg_event {
     uint8_t event;
     uint8_t status; /* STATUS: enum device_status */
     uint8_t flags;  /* MESSAGE: QoS, retain */
+    uint8_t again;  /* TELEMETRY: an owner that has died may have told it before */
+    uint32_t key;   /* TELEMETRY: message_key */
     int64_t timestamp_us;
     uint16_t topic_len;
     uint32_t body_len;
