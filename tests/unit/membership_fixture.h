@@ -148,6 +148,28 @@ static inline size_t hand_over_all(struct peer *from, const struct peer *to, uin
     return moved;
 }
 
+/* The first `count` slots of region 0 that fit the condition. */
+static inline void find_slots(const char *condition, uint16_t *slots, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        slots[i] = (uint16_t)number("SELECT slot FROM cluster_slots WHERE region = 'eu' AND %s "
+                                    "ORDER BY slot OFFSET %zu LIMIT 1",
+                                    condition, i);
+}
+
+static inline int hand_over(struct peer *from, const struct peer *to, const uint16_t *slots,
+                            size_t count, uint64_t *ret_epochs)
+{
+    return membership_hand_over(&from->db, from->member.node_id, from->incarnation, 0, slots, count,
+                                to->number, ret_epochs);
+}
+
+static inline void part(struct peer *peers, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        PQfinish(peers[i].db.conn);
+}
+
 /* Each test begins with a cluster without nodes. */
 static inline int no_nodes(void **state)
 {

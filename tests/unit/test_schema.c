@@ -124,6 +124,60 @@ static void provisioning_keeps_what_exists(void **state)
     PQfinish(admin.conn);
 }
 
+static void expect_refused(struct ask *db, const char *sql, const char *why)
+{
+    if (ask_do(db, sql, 0, NULL) != ERR_REFUSED)
+        fail_msg("%s was not refused", sql);
+    if (strstr(db->reason, why) == NULL)
+        fail_msg("%s: %s", sql, db->reason);
+}
+
+static long region_of(struct ask *db, const char *tenant, const char *device)
+{
+    char sql[200];
+    snprintf(sql, sizeof sql, "SELECT region_of('%s', %s)", tenant, device);
+    return number(db, sql);
+}
+
+#define AT_HOME "'00000000-0000-0000-0000-0000000000d1'"
+#define ABROAD "'00000000-0000-0000-0000-0000000000d2'"
+#define US_TENANT "00000000-0000-0000-0000-0000000000cc"
+
+static void a_home_region_is_fixed(void **state)
+{
+    (void)state;
+    struct ask admin = connect_as(pg.admin_url, "test", NULL), node = as_node("test/1");
+    struct ask app = connect_as(pg.app_url, "test", NULL);
+    run(&admin, "INSERT INTO cluster_regions (number, region) VALUES (0, 'eu'), (1, 'us'), "
+                "(2, 'ap')");
+    run(&admin, "INSERT INTO tenants (id, name, home_region) VALUES ('" US_TENANT "', 'a', 'us')");
+    run(&app, "SET app.tenant_id = '" US_TENANT "'");
+    run(&app, "INSERT INTO devices (id, tenant_id, name, home_region) VALUES (" AT_HOME
+              ", '" US_TENANT "', 'd', NULL), (" ABROAD ", '" US_TENANT "', 'd', 'ap')");
+    expect_refused(&app, "UPDATE devices SET home_region = 'eu' WHERE id = " ABROAD,
+                   "the home region of a device is fixed");
+    expect_refused(&app, "UPDATE devices SET home_region = 'eu' WHERE id = " AT_HOME,
+                   "the home region of a device is fixed");
+    run(&app, "UPDATE devices SET home_region = home_region, name = 'e'");
+    expect_refused(&admin, "UPDATE tenants SET home_region = NULL WHERE id = '" US_TENANT "'",
+                   "the home region of a tenant is fixed");
+    expect_refused(&app,
+                   "INSERT INTO devices (tenant_id, name, home_region) VALUES ('" US_TENANT
+                   "', 'd', 'mars')",
+                   "foreign key");
+
+    assert_int_equal(region_of(&app, US_TENANT, ABROAD), 2);
+    assert_int_equal(region_of(&app, US_TENANT, AT_HOME), 1);
+    assert_int_equal(region_of(&node, US_TENANT, ABROAD), 2);
+    assert_int_equal(region_of(&node, US_TENANT, "NULL"), 1);
+    assert_int_equal(region_of(&node, TENANT, "NULL"), 0);
+    assert_int_equal(region_of(&node, OTHER, ABROAD), 0); /* not its device */
+    assert_int_equal(number(&app, "SELECT count(*) FROM cluster_regions"), 3);
+    PQfinish(app.conn);
+    PQfinish(node.conn);
+    PQfinish(admin.conn);
+}
+
 static void count_device(void *arg, const struct uuid *tenant, const struct uuid *device)
 {
     (void)tenant;
@@ -264,6 +318,7 @@ int main(void)
         cmocka_unit_test(a_changed_or_newer_schema_is_refused),
         cmocka_unit_test(the_demo_is_seeded_once),
         cmocka_unit_test(provisioning_keeps_what_exists),
+        cmocka_unit_test(a_home_region_is_fixed),
         cmocka_unit_test(a_change_that_commits_late_is_told),
         cmocka_unit_test(more_changes_than_a_page_are_all_told),
         cmocka_unit_test(upkeep_makes_and_drops_partitions),
