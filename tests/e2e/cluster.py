@@ -102,6 +102,7 @@ class Gito:
         self.environment.update(environment or {})
         self.environment.update(GITO_DATA=self.data, GITO_PORT_BASE=str(self.base))
         self.stopped = set()
+        self.provisioned = 0
 
     # The launcher.
 

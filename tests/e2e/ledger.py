@@ -27,6 +27,9 @@ def secret(device):
 
 
 def provision(gito, devices):
+    if devices <= gito.provisioned:
+        return
+    gito.provisioned = devices
     gito.launcher("provision", "--tenant", TENANT, "--devices", str(devices),
                   "--secret-template", secret(0)[:-1] + "{n}")
 
@@ -39,7 +42,8 @@ class Load:
         provision(gito, connections)
         self.path = os.path.join(gito.data, "ledger-%d" % id(self))
         servers = ",".join("%s:%d" % (door.host, door.mqtt_port) for door in doors or [gito])
-        given = {"host": servers, "tenant": TENANT, "user": "{tenant}:{device}",
+        given = {"host": servers, "any-host": gito.host != "127.0.0.1",
+                 "tenant": TENANT, "user": "{tenant}:{device}",
                  "pass": secret(0)[:-1] + "{dev}", "connections": connections, "window": 20,
                  "rate": 2000, "seconds": 600, "drain": 60, "stall": 120, "ledger": self.path}
         given.update((name.replace("_", "-"), value) for name, value in options.items())
