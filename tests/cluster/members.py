@@ -30,28 +30,28 @@ def owners(gito):
     return {(region, slot): owner for region, slot, owner in rows}
 
 
-def unsettled(gito):
+def unsettled(gito, draining):
     """What keeps the cluster from being at rest; empty when it is."""
     running = gito.running()
-    members = states(gito)
-    reasons = ["%s is %s" % (node, members.get(node, "unknown")) for node in running
-               if members.get(node, ("",))[0] != "active"]
-    reasons += ["%s is %s" % (node, state) for node, (state, _) in members.items()
-                if node not in running and state not in ("dead", "left")]
-    rows = gito.sql(RESTING, [running])
+    reasons = []
+    for node, (state, _) in dict(dict.fromkeys(running, ("unknown", 0)), **states(gito)).items():
+        due = ("draining",) if node in draining else ("active",)
+        if state not in (due if node in running else ("dead", "left")):
+            reasons.append("%s is %s" % (node, state))
+    rows = gito.sql(RESTING, [[node for node in running if node not in draining]])
     if rows[0][0]:
         reasons.append("%d slots without a living owner or on their way" % rows[0][0])
     reasons += ["%s is not ready" % node for node in running if not gito.at(node).is_ready()]
     return reasons
 
 
-def wait_settled(gito, deadline_s=SETTLE_S):
-    """Until every running node is an active member, the others are none, and each slot has one of
-    the members as its owner and stays there."""
+def wait_settled(gito, draining=(), deadline_s=SETTLE_S):
+    """Until every running node is an active member (or draining, where it is to be), the others
+    are none, and each slot has one of the active ones as its owner and stays there."""
     reasons = []
 
     def settled():
-        reasons[:] = unsettled(gito)
+        reasons[:] = unsettled(gito, draining)
         return not reasons
 
     try:
@@ -86,21 +86,22 @@ def ended_or_active(gito, node):
 
 
 class Operator:
-    """The operator's REST, at any node."""
+    """The operator's REST, at one node."""
 
     def __init__(self, gito):
         self.gito, self.token = gito, gito.login(*OPERATOR)
 
-    def get(self, path="", door=None, **more):
-        gito = self.gito.at(door) if door else self.gito
-        return gito.api("GET", "/cluster" + path, self.token, **more)["data"]
+    def get(self, path="", **more):
+        return self.gito.api("GET", "/cluster" + path, self.token, **more)["data"]
 
-    def post(self, path, door=None, json=None, **more):
-        gito = self.gito.at(door) if door else self.gito
-        return gito.api("POST", "/cluster" + path, self.token, json, **more)
+    def post(self, path, body=None, **more):
+        return self.gito.api("POST", "/cluster" + path, self.token, body, **more)["data"]
 
-    def owner_of(self, device, door=None):
-        return self.get("/actors/%s/%s" % (TENANT, device), door)["owner"]
+    def events(self):
+        return Events(self.gito, self.token)
+
+    def owner_of(self, device, tenant=TENANT):
+        return self.get("/actors/%s/%s" % (tenant, device))["owner"]
 
 
 class Events:
