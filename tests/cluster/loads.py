@@ -1,8 +1,10 @@
-"""A load at every node at once, on the same devices, and what must be true of it afterwards."""
+"""A load at every node at once, on the same devices, and what must be true of it afterwards. Of
+the devices every third lives in region us, the others in eu, the first of the regions."""
 
 import os
 
 from ledger import Load, check_alerts, check_stored, make_rules, provision, wait_for_rows
+from members import settle_at_home
 
 DEVICES = 60
 RATE = 3000
@@ -17,6 +19,8 @@ class Loads:
         self.gito, self.by_node = gito, {}
         nodes = nodes or list(gito.nodes)
         provision(gito, DEVICES)
+        if len(gito.nodes) > 1:
+            settle_at_home(gito, range(0, DEVICES, 3), "us")
         if rules:
             make_rules(gito, DEVICES)
         try:

@@ -7,7 +7,7 @@ import pytest
 
 from clients import Live
 from ledger import DEVICE_ID, Load, check_stored, provision
-from members import Operator, wait_settled
+from members import Operator, settle_at_home, wait_settled
 
 DEVICE = DEVICE_ID % 0  # the load's
 RATE = 200
@@ -50,11 +50,13 @@ class Watcher:
         self.live.socket.close()
 
 
+@pytest.mark.parametrize("home", ["eu", "us"])
 @pytest.mark.parametrize("end", ["drain", "kill"])
-def test_a_live_socket_sees_every_reading_once(c, end):
+def test_a_live_socket_sees_every_reading_once(c, end, home):
     """A device publishes at one node, its WebSocket is at another, and its owner is drained or
     killed: the readings come without gap, twice or out of order."""
     provision(c, 1)
+    settle_at_home(c, [0], home)
     owner = Operator(c).owner_of(DEVICE)
     at, seen_at = [node for node in ("eu-1", "us-1", "eu-2") if node != owner][:2]
     operator = Operator(c.at(at))

@@ -8,7 +8,7 @@ from loads import DEVICES, HEAL_S, check_healed
 from members import LEASE_S, hold, wait_all_served, wait_settled
 
 pytestmark = pytest.mark.namespaces
-CUT_S = 3 * LEASE_S
+CUT_S = 2 * LEASE_S
 
 
 @pytest.fixture
