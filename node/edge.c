@@ -179,6 +179,10 @@ static void take_frame(struct edge *self, const void *data, size_t len)
             if (edge_answered(self, ((const struct msg_admitted *)item.fixed)->ref.item))
                 edge_http_admitted(self, item.fixed);
             break;
+        case MSG_ACTOR:
+            if (edge_answered(self, ((const struct msg_actor *)item.fixed)->ref.item))
+                edge_http_actor(self, item.fixed);
+            break;
         case MSG_DRAIN:
             begin_drain(self, &item);
             break;

@@ -156,6 +156,7 @@ size_t edge_http_size(void);
 void edge_http_end(void *exchange);
 void edge_http_answer(struct edge *self, struct request *answered);
 void edge_http_admitted(struct edge *self, const struct msg_admitted *admitted);
+void edge_http_actor(struct edge *self, const struct msg_actor *actor);
 
 /* edge_live.c */
 int edge_live_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,

@@ -17,7 +17,8 @@ static const size_t fixed_sizes[] = {
     [MSG_MESSAGE] = sizeof(struct msg_message),   [MSG_CLAIM] = sizeof(struct msg_claim),
     [MSG_UNCLAIM] = sizeof(struct msg_claim),     [MSG_ADMIT] = sizeof(struct msg_admit),
     [MSG_CHANGED] = sizeof(struct msg_device),    [MSG_WAKE] = sizeof(struct msg_device),
-    [MSG_HOME] = sizeof(struct msg_home),         [MSG_DRAIN] = sizeof(struct msg_drain),
+    [MSG_HOME] = sizeof(struct msg_home),         [MSG_ASK] = sizeof(struct msg_ask),
+    [MSG_ACTOR] = sizeof(struct msg_actor),       [MSG_DRAIN] = sizeof(struct msg_drain),
     [MSG_TOLD] = sizeof(struct msg_told),         [MSG_NODE] = sizeof(struct msg_node),
     [MSG_SLOT] = sizeof(struct msg_slot),         [MSG_RELEASE] = sizeof(struct msg_slot),
     [MSG_GIVE] = sizeof(struct msg_slot),         [MSG_RELEASED] = sizeof(struct msg_slot),
@@ -59,6 +60,8 @@ static size_t texts_expected(enum msg_kind kind, const void *fixed)
     case MSG_PRESENCE:
     case MSG_INTEREST:
     case MSG_TOLD:
+    case MSG_ASK:
+    case MSG_ACTOR:
     case MSG_ADMIT:
     case MSG_CHANGED:
     case MSG_WAKE:

@@ -32,6 +32,7 @@ enum msg_kind {
     MSG_CLAIM, /* edge → tenant's shard: this connection now holds a client id; client id */
     MSG_UNCLAIM, /* edge → tenant's shard: it is gone; client id */
     MSG_ADMIT,   /* edge → tenant's shard: may this REST request go on? */
+    MSG_ASK,     /* edge → shard: what of this actor? (and, if told so, drop it) */
     MSG_CHANGED, /* control → shard: device's rules, credentials or existence changed */
     MSG_WAKE,    /* control → shard: device is not offline in the database: watch its timers */
 
@@ -52,6 +53,7 @@ enum msg_kind {
     MSG_EVENT,    /* shard → edge, redis: confirmed reading, alert, status, message; body */
     MSG_KICK,     /* shard → edge: close this connection (client id taken over, device deleted) */
     MSG_ADMITTED, /* shard → edge: the answer to ADMIT */
+    MSG_ACTOR,    /* shard → edge: the answer to ASK */
 };
 
 /* Where an answer goes: node, edge thread, its connection, and which use of that connection's
@@ -171,6 +173,22 @@ struct msg_home {
     struct msg_ref ref;
     struct uuid id;
     uint8_t region;
+} __attribute__((packed));
+
+struct msg_ask {
+    struct msg_ref ref;
+    struct uuid tenant, device;
+    uint8_t passivate;
+} __attribute__((packed));
+
+/* The states of actors/device.h plus 1; NONE: there is no actor. */
+enum msg_actor_state { ACTOR_NONE, ACTOR_LOADING, ACTOR_LIVE, ACTOR_CHECKING, ACTOR_ABSENT };
+struct msg_actor {
+    struct msg_ref ref;
+    uint8_t state, status;
+    uint8_t passivated;
+    uint32_t held, in_flight; /* readings that wait in it; what it has in transactions */
+    uint32_t connections, rules;
 } __attribute__((packed));
 
 struct msg_told {
