@@ -56,3 +56,6 @@ struct request {
 
 struct request *request_new(enum request_kind kind); /* NULL: out of memory */
 void request_destroy(struct request **self_p);
+/* It is an operator's, for /cluster/actors/{tenant}/{device} or below it: what its owner is to be
+ * asked first. */
+bool request_names_actor(const struct request *self, struct msg_ask *ret_ask);
