@@ -37,7 +37,8 @@ struct request {
     char peer[64]; /* address of the client */
     char content_type[96];
     bool has_claims;
-    struct claims claims; /* of the verified bearer token */
+    struct claims claims;   /* of the verified bearer token */
+    struct msg_actor actor; /* of a path below /cluster/actors/: what its owner said */
     /* LOGIN */
     struct buf user, password;
     /* WATCH, STATUSES */
