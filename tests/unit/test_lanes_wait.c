@@ -78,7 +78,8 @@ static void the_wait_ends_with_the_owner(void **state)
     node_is(f, A, FIRST + 1, true); /* not he */
     expect_node(f, A, FIRST + 1);
     expect_quiet(f);
-    node_is(f, B, FIRST, false);
+    node_is(f, B, FIRST + 1, true);
+    expect_node(f, B, FIRST + 1);
     expect_told(f);
     expect_sent(f, C, 12, 1, true);
     end(f);
@@ -224,6 +225,50 @@ static void the_word_of_others_is_not_the_owners(void **state)
     end(f);
 }
 
+/* A shard that knows of the node's next life already says what it owns there, before control has
+ * told the edge of that life: what was sent to the former one nobody ever got. */
+static void an_owner_may_be_known_before_his_next_life(void **state)
+{
+    (void)state;
+    struct fixture *f = begin_with_owner();
+    shard_says(f, A, FIRST, B, 11); /* B has started again meanwhile */
+    expect_told(f);
+    add(f, 1);
+    expect_sent(f, B, 11, 1, false);
+    node_is(f, B, FIRST + 1, true);
+    expect_node(f, B, FIRST + 1);
+    add(f, 2);
+    expect_quiet(f);
+    control_says(f, B, 11);
+    expect_told(f);
+    expect_sent(f, B, 11, 1, true);
+    expect_sent(f, B, 11, 2, false);
+    control_says(f, B, 11);
+    expect_quiet(f);
+    shard_says(f, B, FIRST + 1, C, 12); /* it is his word that counts */
+    expect_told(f);
+    expect_sent(f, C, 12, 1, true);
+    expect_sent(f, C, 12, 2, false);
+    end(f);
+}
+
+/* Whoever forgets what is on its way to the former life of a node does so before anything is sent
+ * to the next one. */
+static void a_nodes_next_life_is_told_before_it_is_sent_anything(void **state)
+{
+    (void)state;
+    struct fixture *f = begin_with_owner();
+    add(f, 1);
+    expect_sent(f, A, 10, 1, false);
+    shard_says(f, B, FIRST, A, 11); /* A has started again */
+    expect_quiet(f);
+    node_is(f, A, FIRST + 1, true);
+    expect_node(f, A, FIRST + 1);
+    expect_told(f);
+    expect_sent(f, A, 11, 1, true);
+    end(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -238,6 +283,8 @@ int main(void)
         cmocka_unit_test(news_that_came_first_count_after_the_owners_word),
         cmocka_unit_test(what_comes_late_or_twice_changes_nothing),
         cmocka_unit_test(the_word_of_others_is_not_the_owners),
+        cmocka_unit_test(an_owner_may_be_known_before_his_next_life),
+        cmocka_unit_test(a_nodes_next_life_is_told_before_it_is_sent_anything),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
