@@ -339,7 +339,7 @@ static void take_slot(struct lanes *self, const struct msg_slot *news, int64_t n
         change_owner(self, news->slot, news, false);
     if (news->epoch <= lane->epoch)
         return;
-    bool clean = (says_owner(lane, news) && news->epoch == lane->epoch + 1) || !has_sent(lane);
+    bool clean = says_owner(lane, news) || !has_sent(lane);
     if (!clean && owner_lives(self, lane) && !says_owner(lane, news)) {
         wait_for_owner(self, lane, news, now_us);
         return;
