@@ -185,9 +185,10 @@ static inline struct fixture *begin_with_owner(void)
 /* Message `n`, for SLOT or another one. */
 static inline size_t add_to(struct fixture *f, uint16_t slot, uint16_t n)
 {
-    const struct msg_message message = {.ref = {.packet_id = n, .conn = 100U + n, .generation = 7},
-                                        .topic_len = 3,
-                                        .payload_len = 4};
+    const struct msg_message message = {
+        .ref = {.packet_id = n, .conn = 100U + n, .generation = 7, .again = 1}, /* not its to say */
+        .topic_len = 3,
+        .payload_len = 4};
     struct span texts[] = {{"a/b", 3}, {"text", 4}};
     return lanes_add(f->lanes, slot, MSG_MESSAGE, &message, texts, 2);
 }
