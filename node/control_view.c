@@ -129,6 +129,13 @@ enum member_state control_view_own_state(const struct control_view *self)
     return own != NULL ? own->state : MEMBER_ACTIVE;
 }
 
+bool control_view_is_member(const struct control_view *self, int64_t incarnation)
+{
+    const struct view_node *own = self->nodes[self->number];
+    return own == NULL ||
+           (own->incarnation == incarnation && lives(own) && own->state != MEMBER_CONDEMNED);
+}
+
 static void tell_node(struct control_view *self, const struct view_node *node)
 {
     struct msg_node item = {.node = node->number,
@@ -244,7 +251,8 @@ void control_view_tell_elsewhere(struct control_view *self)
 
 /* ---- slots ---- */
 
-static void take_slot(struct control_view *self, const struct view_slot *row)
+/* True: it is inherited. */
+static bool take_slot(struct control_view *self, const struct view_slot *row)
 {
     uint16_t slot = msg_slot(row->region, row->slot);
     struct slot former = slots_get(&self->slots, slot);
@@ -255,10 +263,10 @@ static void take_slot(struct control_view *self, const struct view_slot *row)
         log_event(LEVEL_WARNING, "slot_refused", "reason", "slot %u of region %u: %s", row->slot,
                   row->region, err_text(rc));
     if (rc <= 0)
-        return;
+        return false;
     moves_row(self->moves, slot, now.epoch, now.owner, now.target);
     if (now.epoch == former.epoch)
-        return;
+        return false;
     bool awaits = now.owner == self->number && former.owner != self->number &&
                   now.epoch == former.epoch + 1 && control_view_lives(self, former.owner);
     struct msg_slot item = {.slot = slot,
@@ -268,19 +276,21 @@ static void take_slot(struct control_view *self, const struct view_slot *row)
                             .epoch = now.epoch};
     add(&self->shards[row->slot % (unsigned)self->config->shards], MSG_SLOT, &item, sizeof item);
     control_view_tell_edges(self, MSG_SLOT, &item, sizeof item);
+    return now.owner == self->number && !awaits;
 }
 
-void control_view_take(struct control_view *self, struct view_rows *rows)
+bool control_view_take(struct control_view *self, struct view_rows *rows)
 {
-    bool members = false;
+    bool members = false, inherited = false;
     if (rows->version == self->version)
-        return;
+        return false;
     for (size_t i = 0; i < rows->nodes_count; i++)
         members |= take_node(self, &rows->nodes[i]);
     members |= lose_absent(self, rows);
     if (members)
         tell_mesh(self);
     for (size_t i = 0; i < rows->slots_count; i++)
-        take_slot(self, &rows->slots[i]);
+        inherited |= take_slot(self, &rows->slots[i]);
     self->version = rows->version;
+    return inherited;
 }

@@ -2,8 +2,8 @@
  * metrics are answered here; everything else is a file of the dashboard. */
 #include "node/chunked.h"
 #include "node/clock.h"
-#include "node/control.h"
 #include "node/edge_inside.h"
+#include "node/lease_thread.h"
 #include "node/metrics.h"
 #include "proto/check.h"
 
@@ -170,7 +170,7 @@ static int answer_probe(struct exchange *x, const char *path, int *ret_rc)
     if (strcmp(path, "/livez") == 0) {
         *ret_rc = plain(x, 200, text, "ok\n");
     } else if (strcmp(path, "/readyz") == 0) {
-        bool ready = control_database_up() && !x->edge->stopping;
+        bool ready = lease_database_up() && !x->edge->stopping;
         *ret_rc = plain(x, ready ? 200 : 503, text, ready ? "ok\n" : "the database is away\n");
     } else if (strcmp(path, "/api/health") == 0) {
         *ret_rc = plain(x, 200, json, "{\"status\":\"ok\"}");
