@@ -4,7 +4,7 @@ import threading
 
 import pytest
 import requests
-from cluster import DEVICE, OPERATOR, TENANT
+from cluster import DEVICE, OPERATOR, TENANT, is_alive, wait_until
 from conftest import bring_up, take_down
 from tenants import problem_of
 
@@ -194,3 +194,16 @@ def test_the_document_tells_every_route_and_its_captures(one):
     drain = paths["/cluster/nodes/{node_id}/drain"]["post"]
     assert drain["parameters"][0]["name"] == "node_id"
     assert "format" not in drain["parameters"][0]["schema"]
+
+
+def test_an_evicted_node_ends(make_gito):
+    gito = make_gito(nodes="eu-1,us-1")
+    operator = Operator(gito)
+    pid = gito.node_pid("us-1")
+    assert operator.data("POST", "/nodes/us-1/evict", 202)["state"] in ("condemned", "dead")
+    assert operator.data("GET", "")["health"] != "ok"
+    wait_until(lambda: not is_alive(pid), 10, "the end of the evicted node")
+    assert gito.logged("deposed", "us-1")
+    assert operator.data("GET", "/nodes/us-1")["state"] in ("condemned", "dead")
+    assert operator.problem("POST", "/nodes/eu-1/evict", 409)["code"] == "refused"
+    assert operator.audit() == [("cluster.node.evict", "us-1", "127.0.0.1")]
