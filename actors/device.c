@@ -1,4 +1,5 @@
 #include "actors/device.h"
+#include "proto/check.h"
 #include <stdlib.h>
 
 /* An absent device is asked for again after this: it may have been made meanwhile. */
@@ -8,7 +9,7 @@ enum device_status device_status_due(const struct device *self, const struct dev
                                      int64_t now_us)
 {
     int64_t silent = now_us - self->last_seen_us;
-    if (self->connections > 0)
+    if (self->presences != NULL)
         return silent < times->idle_us ? STATUS_ONLINE : STATUS_IDLE;
     if (self->disconnected_us >= self->last_seen_us && self->disconnected_us != 0 &&
         now_us - self->disconnected_us >= times->grace_us)
@@ -26,7 +27,7 @@ bool device_may_ask_again(const struct device *self, int64_t now_us)
 bool device_may_passivate(const struct device *self, const struct device_times *times,
                           int64_t now_us)
 {
-    if (self->held != NULL || self->in_flight > 0 || self->connections > 0)
+    if (self->held != NULL || self->in_flight > 0 || self->presences != NULL)
         return false;
     if (self->state == DEVICE_ABSENT)
         return device_may_ask_again(self, now_us);
@@ -92,6 +93,55 @@ void device_clear(struct device *self)
     struct held *held;
     while ((held = device_unhold(self)) != NULL)
         free(held);
+    while (self->presences != NULL) {
+        struct presence *next = self->presences->next;
+        free(self->presences);
+        self->presences = next;
+    }
     rules_destroy(&self->rules);
     device_drop_kept(self);
+}
+
+/* ---- its connections ---- */
+
+bool device_came(struct device *self, const struct msg_ref *ref)
+{
+    for (const struct presence *p = self->presences; p != NULL; p = p->next)
+        if (msg_same_connection(&p->ref, ref))
+            return false;
+    struct presence *added = malloc(sizeof *added);
+    CHECK(added != NULL);
+    *added = (struct presence){self->presences, *ref};
+    self->presences = added;
+    return true;
+}
+
+static void remove_presence(struct presence **at)
+{
+    struct presence *gone = *at;
+    *at = gone->next;
+    free(gone);
+}
+
+bool device_went(struct device *self, const struct msg_ref *ref)
+{
+    for (struct presence **at = &self->presences; *at != NULL; at = &(*at)->next)
+        if (msg_same_connection(&(*at)->ref, ref)) {
+            remove_presence(at);
+            return true;
+        }
+    return false;
+}
+
+bool device_lost_node(struct device *self, uint16_t node)
+{
+    bool any = false;
+    for (struct presence **at = &self->presences; *at != NULL;)
+        if ((*at)->ref.node == node) {
+            remove_presence(at);
+            any = true;
+        } else {
+            at = &(*at)->next;
+        }
+    return any;
 }

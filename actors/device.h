@@ -38,6 +38,12 @@ struct held {
     uint8_t texts[];
 };
 
+/* A connection of the device's own, at whatever node: its edge said so. */
+struct presence {
+    struct presence *next;
+    struct msg_ref ref;
+};
+
 /* The newest payload, kept from a reading to the touch that writes it. */
 struct latest {
     uint32_t len, cap;
@@ -50,16 +56,19 @@ struct device {
     struct hours *hours;
     struct latest *latest; /* NULL: nothing new since the last touch */
     struct held *held, *held_last;
-    int64_t last_seen_us;    /* arrival of its last sign of life; 0: never */
-    int64_t newest_us;       /* timestamp of its newest reading; 0: none */
-    int64_t touched_us;      /* when last_seen and latest were last given to a batch */
-    int64_t disconnected_us; /* when its last connection went; 0: not known, or none since */
-    uint32_t touched_batch;  /* number of the batch that holds its last touch */
-    uint32_t in_flight;      /* things in batches that will come back to it */
-    uint16_t connections;    /* its own MQTT connections */
-    uint8_t state;           /* enum device_state */
-    uint8_t status;          /* enum device_status */
-    bool dirty;              /* last_seen is newer than the database's */
+    struct presence *presences;
+    int64_t last_seen_us;          /* arrival of its last sign of life; 0: never */
+    int64_t newest_us;             /* timestamp of its newest reading; 0: none */
+    int64_t touched_us;            /* when last_seen and latest were last given to a batch */
+    int64_t disconnected_us;       /* when its last connection went; 0: not known, or none since */
+    uint32_t touched_batch;        /* number of the batch that holds its last touch */
+    uint32_t in_flight;            /* things in batches that will come back to it */
+    uint32_t slot_next, slot_prev; /* handles of its slot's other devices */
+    uint16_t slot;
+    uint8_t state;     /* enum device_state */
+    uint8_t status;    /* enum device_status */
+    uint8_t elsewhere; /* ABSENT: its slot is in the region of this number less 1 */
+    bool dirty;        /* last_seen is newer than the database's */
 };
 
 struct device_times {
@@ -83,3 +92,10 @@ struct held *device_unhold(struct device *self);
 /* Frees the sums of its hour (rebuilt when the hour is closed) and the newest payload. */
 void device_drop_kept(struct device *self);
 void device_clear(struct device *self);
+
+/* True: something changed. `ref`'s connection is there (again: no change), or has gone. Aborts
+ * without memory. */
+bool device_came(struct device *self, const struct msg_ref *ref);
+bool device_went(struct device *self, const struct msg_ref *ref);
+/* All connections at that node have gone with it. */
+bool device_lost_node(struct device *self, uint16_t node);

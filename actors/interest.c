@@ -6,12 +6,17 @@ struct interest_key {
     struct uuid tenant, device;
 };
 
+/* What one edge wants. */
+struct interest_place {
+    uint32_t end, bits;
+};
+
 struct interest_entry {
     struct interest_key key;
-    uint32_t bits; /* INTEREST_BITS bits an edge; 0: the entry is free */
+    struct interest_place *places; /* NULL: the entry is free */
+    uint32_t places_count, places_cap;
     uint32_t next_free;
 };
-_Static_assert(LIMIT_EDGES *INTEREST_BITS <= 32, "an edge's bits must fit");
 
 void interest_init(struct interest *self)
 {
@@ -20,8 +25,11 @@ void interest_init(struct interest *self)
 
 void interest_free(struct interest *self)
 {
+    for (uint32_t i = 0; i < self->count; i++)
+        free(self->entries[i].places);
     table_free(&self->table);
     free(self->entries);
+    free(self->found);
     interest_init(self);
 }
 
@@ -36,7 +44,15 @@ static bool equal(const void *context, uint32_t handle, const void *key)
     return memcmp(&self->entries[handle].key, key, sizeof(struct interest_key)) == 0;
 }
 
-static uint32_t add(struct interest *self, const struct interest_key *key)
+static struct interest_entry *find(const struct interest *self, const struct uuid *tenant,
+                                   const struct uuid *device)
+{
+    struct interest_key key = {*tenant, *device};
+    uint32_t handle = table_find(&self->table, hash_of(&key), equal, self, &key);
+    return handle == TABLE_NONE ? NULL : &self->entries[handle];
+}
+
+static struct interest_entry *add(struct interest *self, const struct interest_key *key)
 {
     uint32_t handle = self->free_head;
     if (handle == TABLE_NONE) {
@@ -44,67 +60,128 @@ static uint32_t add(struct interest *self, const struct interest_key *key)
             uint32_t cap = self->cap ? 2 * self->cap : 16;
             struct interest_entry *grown = realloc(self->entries, cap * sizeof *grown);
             if (grown == NULL)
-                return TABLE_NONE;
+                return NULL;
             self->entries = grown;
             self->cap = cap;
         }
         handle = self->count;
-        self->entries[handle].next_free = TABLE_NONE;
+        self->entries[handle] = (struct interest_entry){.next_free = TABLE_NONE};
     }
     if (table_insert(&self->table, hash_of(key), handle) != 0)
-        return TABLE_NONE;
+        return NULL;
     if (handle == self->count)
         self->count++;
     else
         self->free_head = self->entries[handle].next_free;
-    self->entries[handle].key = *key;
-    self->entries[handle].bits = 0;
-    return handle;
+    self->entries[handle] = (struct interest_entry){.key = *key};
+    return &self->entries[handle];
 }
 
-int interest_set(struct interest *self, const struct uuid *tenant, const struct uuid *device,
-                 unsigned edge, unsigned bits)
+static void drop_if_empty(struct interest *self, struct interest_entry *entry)
 {
-    struct interest_key key = {*tenant, *device};
-    CHECK(edge < LIMIT_EDGES && bits < 1U << INTEREST_BITS);
-    uint32_t handle = table_find(&self->table, hash_of(&key), equal, self, &key);
-    if (handle == TABLE_NONE) {
-        if (bits == 0)
-            return 0;
-        handle = add(self, &key);
-        if (handle == TABLE_NONE)
+    if (entry->places_count > 0)
+        return;
+    uint32_t handle = (uint32_t)(entry - self->entries);
+    table_remove(&self->table, hash_of(&entry->key), handle);
+    free(entry->places);
+    *entry = (struct interest_entry){.next_free = self->free_head};
+    self->free_head = handle;
+}
+
+static int set_place(struct interest_entry *entry, uint32_t end, unsigned bits)
+{
+    uint32_t i = 0;
+    while (i < entry->places_count && entry->places[i].end != end)
+        i++;
+    if (bits == 0) {
+        if (i < entry->places_count)
+            entry->places[i] = entry->places[--entry->places_count];
+        return 0;
+    }
+    if (i == entry->places_cap) {
+        uint32_t cap = entry->places_cap ? 2 * entry->places_cap : 1;
+        struct interest_place *grown = realloc(entry->places, cap * sizeof *grown);
+        if (grown == NULL)
             return ERR_MEMORY;
+        entry->places = grown;
+        entry->places_cap = cap;
     }
-    struct interest_entry *entry = &self->entries[handle];
-    uint32_t shift = edge * INTEREST_BITS, mask = (1U << INTEREST_BITS) - 1;
-    entry->bits = (entry->bits & ~(mask << shift)) | bits << shift;
-    if (entry->bits == 0) {
-        table_remove(&self->table, hash_of(&key), handle);
-        entry->next_free = self->free_head;
-        self->free_head = handle;
-    }
+    entry->places[i] = (struct interest_place){end, bits};
+    entry->places_count += i == entry->places_count;
     return 0;
 }
 
-static uint32_t bits_of(const struct interest *self, const struct uuid *tenant,
-                        const struct uuid *device)
+int interest_set(struct interest *self, const struct uuid *tenant, const struct uuid *device,
+                 uint32_t end, unsigned bits)
 {
-    struct interest_key key = {*tenant, *device};
-    uint32_t handle = table_find(&self->table, hash_of(&key), equal, self, &key);
-    return handle == TABLE_NONE ? 0 : self->entries[handle].bits;
+    struct interest_entry *entry = find(self, tenant, device);
+    CHECK(bits < 1U << INTEREST_BITS);
+    if (entry == NULL) {
+        if (bits == 0)
+            return 0;
+        entry = add(self, &(struct interest_key){*tenant, *device});
+        if (entry == NULL)
+            return ERR_MEMORY;
+    }
+    int rc = set_place(entry, end, bits);
+    drop_if_empty(self, entry);
+    return rc;
 }
 
-uint32_t interest_edges(const struct interest *self, const struct uuid *tenant,
-                        const struct uuid *device, enum msg_interest_bits bit)
+static void gather(struct interest *self, const struct interest_entry *entry, unsigned bit,
+                   uint32_t *count)
+{
+    for (uint32_t i = 0; entry != NULL && i < entry->places_count; i++) {
+        uint32_t k = 0;
+        if (!(entry->places[i].bits & bit))
+            continue;
+        while (k < *count && self->found[k] != entry->places[i].end)
+            k++;
+        if (k < *count)
+            continue;
+        if (k == self->found_cap) {
+            self->found_cap = self->found_cap ? 2 * self->found_cap : 16;
+            self->found = realloc(self->found, self->found_cap * sizeof *self->found);
+            CHECK(self->found != NULL);
+        }
+        self->found[(*count)++] = entry->places[i].end;
+    }
+}
+
+uint32_t interest_find(struct interest *self, const struct uuid *tenant, const struct uuid *device,
+                       enum msg_interest_bits bit, const uint32_t **ret_ends)
 {
     static const struct uuid any;
+    uint32_t count = 0;
     if (self->table.count == 0)
         return 0;
-    uint32_t bits = bits_of(self, tenant, &any), edges = 0;
+    gather(self, find(self, tenant, &any), bit, &count);
     if (!uuid_is_nil(device))
-        bits |= bits_of(self, tenant, device);
-    for (unsigned e = 0; bits != 0; e++, bits >>= INTEREST_BITS)
-        if (bits & bit)
-            edges |= 1U << e;
-    return edges;
+        gather(self, find(self, tenant, device), bit, &count);
+    *ret_ends = self->found;
+    return count;
+}
+
+void interest_each(const struct interest *self, const struct uuid *tenant,
+                   const struct uuid *device,
+                   void (*fn)(void *context, uint32_t end, unsigned bits), void *context)
+{
+    const struct interest_entry *entry = self->table.count == 0 ? NULL : find(self, tenant, device);
+    for (uint32_t i = 0; entry != NULL && i < entry->places_count; i++)
+        fn(context, entry->places[i].end, entry->places[i].bits);
+}
+
+void interest_lost_node(struct interest *self, uint16_t node)
+{
+    for (uint32_t h = 0; h < self->count; h++) {
+        struct interest_entry *entry = &self->entries[h];
+        if (entry->places == NULL)
+            continue;
+        for (uint32_t i = 0; i < entry->places_count;)
+            if (entry->places[i].end / LIMIT_EDGES == node)
+                entry->places[i] = entry->places[--entry->places_count];
+            else
+                i++;
+        drop_if_empty(self, entry);
+    }
 }

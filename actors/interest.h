@@ -1,25 +1,38 @@
 #pragma once
 /*
- * interest - which edges have watchers of a tenant's devices, so that a shard sends an event only
- * where somebody looks.
+ * interest - which edges of which nodes have watchers of a tenant's devices, so that a shard sends
+ * an event only where somebody looks.
  *
- * Owner: the shard. Bound: one entry a (tenant, device or any) that some edge watches.
+ * Owner: the shard. Bound: one entry a (tenant, device or any) that some edge watches, with one
+ * place an edge that does.
  */
 #include "actors/table.h"
 #include "proto/limits.h"
 #include "proto/msg.h"
 
+/* An edge of the cluster: node number and edge index. */
+#define INTEREST_END(node, edge) ((uint32_t)(node)*LIMIT_EDGES + (edge))
+
 struct interest {
     struct table table;
     struct interest_entry *entries;
     uint32_t count, cap, free_head;
+    uint32_t *found; /* scratch of interest_find() */
+    uint32_t found_cap;
 };
 
 void interest_init(struct interest *self);
 void interest_free(struct interest *self);
-/* From now on `edge` wants `bits` of it (0: nothing). 0 or ERR_MEMORY. */
+/* From now on the edge wants `bits` of it (0: nothing). 0 or ERR_MEMORY. */
 int interest_set(struct interest *self, const struct uuid *tenant, const struct uuid *device,
-                 unsigned edge, unsigned bits) MUST_CHECK;
-/* Bit e set: edge e wants events of kind `bit` (enum msg_interest_bits) of this device. */
-uint32_t interest_edges(const struct interest *self, const struct uuid *tenant,
-                        const struct uuid *device, enum msg_interest_bits bit);
+                 uint32_t end, unsigned bits) MUST_CHECK;
+/* The edges that want events of kind `bit` of this device, each once, until the next call. Aborts
+ * without memory. */
+uint32_t interest_find(struct interest *self, const struct uuid *tenant, const struct uuid *device,
+                       enum msg_interest_bits bit, const uint32_t **ret_ends);
+/* Calls `fn` for each edge that watches this very device, with what it wants. */
+void interest_each(const struct interest *self, const struct uuid *tenant,
+                   const struct uuid *device,
+                   void (*fn)(void *context, uint32_t end, unsigned bits), void *context);
+/* A node has gone: none of its edges wants anything. */
+void interest_lost_node(struct interest *self, uint16_t node);

@@ -62,6 +62,31 @@ int rules_load(struct rules **self_p, const struct batch_rule *loaded, uint32_t 
     return 0;
 }
 
+struct msg_rule rules_pack(const struct rule *r)
+{
+    struct msg_rule packed = {.id = r->id,
+                              .threshold = r->threshold,
+                              .cooldown_us = r->cooldown_us,
+                              .last_fired_us = r->last_fired_us,
+                              .operator= r->operator};
+    CHECK(r->pending == 0);
+    snprintf(packed.metric, sizeof packed.metric, "%s", r->name);
+    return packed;
+}
+
+bool rules_unpack(const struct msg_rule *packed, struct batch_rule *ret_rule)
+{
+    if (packed->operator>= RULE_OPERATORS || packed->metric[LIMIT_METRIC_NAME_BYTES] != '\0')
+        return false;
+    *ret_rule = (struct batch_rule){.id = packed->id,
+                                    .threshold = packed->threshold,
+                                    .cooldown_us = packed->cooldown_us,
+                                    .last_fired_us = packed->last_fired_us,
+                                    .operator= packed->operator};
+    memcpy(ret_rule->metric, packed->metric, sizeof ret_rule->metric);
+    return true;
+}
+
 static bool compare(enum rule_operator operator, double value, double threshold)
 {
     switch (operator) {

@@ -31,6 +31,10 @@ extern const char *const rule_operator_symbols[RULE_OPERATORS];
  * 0 or ERR_MEMORY with nothing changed. */
 int rules_load(struct rules **self_p, const struct batch_rule *loaded, uint32_t count) MUST_CHECK;
 void rules_destroy(struct rules **self_p);
+/* A rule as it is given to another node. None of its alerts may be pending. */
+struct msg_rule rules_pack(const struct rule *r);
+/* And back: what rules_load() takes. False: it is malformed. */
+bool rules_unpack(const struct msg_rule *packed, struct batch_rule *ret_rule);
 
 /* Does rule `r` fire on this reading at now_us? Sets *ret_value; does not mark it fired. */
 bool rule_fires(const struct rule *r, const struct batch_row *row, const char *payload,

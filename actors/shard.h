@@ -3,10 +3,10 @@
  * shard - the device and tenant actors of some slots, and the batches that make their effects
  * durable.
  *
- * In:    frames of edges and control (shard_receive), batches that the writer has committed
- *        (shard_done), the time (shard_tick).
- * Out:   frames to edges and to the Redis bridge (shard_out), batches for the writer
- *        (shard_next_batch).
+ * In:    frames of edges, of control and of other nodes' shards (shard_receive), batches that the
+ *        writer has committed (shard_done), the time (shard_tick).
+ * Out:   frames to edges of all nodes, to other nodes' shards, to control and to the Redis bridge
+ *        (shard_output), batches for the writer (shard_next_batch).
  * Owner: one thread. No I/O, no clock: the simulator runs it as it is.
  * Bound: what the edges have credit for; LIMIT_BATCHES_IN_FLIGHT batches at the writer.
  * Holds: 1. A reading is acknowledged, and told to anybody, after its batch has committed (P1).
@@ -15,6 +15,8 @@
  *        3. A redelivery is appended only after the database said that it is not stored (P2).
  *        4. Within a rule's cooldown one alert is asked for at most; whether it fires is the
  *           database's answer (P3).
+ *        5. Of a slot nothing is taken but in the epoch in which this node owns it, and a slot is
+ *           given away only when nothing of it is in flight (P4).
  *
  * Without memory the node ends at once: nothing that it has acknowledged is lost by that.
  */
@@ -25,21 +27,34 @@ typedef struct shard shard_t;
 
 struct shard_config {
     uint32_t index;
-    uint32_t edges; /* edge threads of the node */
-    bool redis;     /* every event goes to the bridge as well */
-    uint64_t seed;  /* random: ids of alert events and the count in seq start from it */
+    uint16_t node, life; /* this node's number and incarnation (proto/msg.h) */
+    uint32_t edges;      /* edge threads of the node */
+    bool redis;          /* every event goes to the bridge as well */
+    uint64_t seed;       /* random: ids of alert events and the count in seq start from it */
     uint32_t requests_per_minute;
     struct device_times times;
 };
 
-struct shard_out {
+/* Another node that lives: what goes to its threads. */
+struct shard_far {
+    uint16_t node, life;
+    uint8_t edges, shards;
     struct frame edge[LIMIT_EDGES];
-    struct frame redis;
+    struct frame watchers[LIMIT_EDGES]; /* to its edges as well: events, which may be dropped */
+    struct frame shard[LIMIT_SHARDS];
+};
+
+struct shard_out {
+    struct frame edge[LIMIT_EDGES]; /* of this node */
+    struct frame redis, control;
+    struct shard_far *far[LIMIT_NODES]; /* by number; NULL: none, or not alive */
+    uint32_t far_end;                   /* all are below */
 };
 
 struct shard_counts {
     uint64_t readings, duplicates, rejected, alerts, commits, rows, unexpected;
-    uint64_t actors, active; /* now: in memory; not offline */
+    uint64_t moved;                 /* items that were not taken: of another's slot, or epoch */
+    uint64_t actors, active, slots; /* now: in memory; not offline; open */
 };
 
 shard_t *shard_new(const struct shard_config *config); /* NULL: out of memory */

@@ -3,17 +3,9 @@
 #include "proto/timestamp.h"
 #include <stdlib.h>
 
-static struct device *came_back(struct shard *self, uint32_t handle)
-{
-    struct device *device = shard_device(self, handle);
-    CHECK(device->in_flight > 0);
-    device->in_flight--;
-    return device;
-}
-
 static void row_done(struct shard *self, const struct batch *batch, const struct batch_row *row)
 {
-    struct device *device = came_back(self, row->actor);
+    struct device *device = shard_came_back(self, row->actor);
     if (row->bad) {
         /* Its hour's sums counted this row: here, or in a batch that is on its way already. */
         free(device->hours);
@@ -56,7 +48,7 @@ static void tell_alert(struct shard *self, const struct batch *batch, const stru
 
 static void alert_done(struct shard *self, const struct batch *batch, const struct batch_alert *a)
 {
-    struct device *device = came_back(self, a->actor);
+    struct device *device = shard_came_back(self, a->actor);
     rules_settle(device->rules, &a->rule, a->last_fired_us);
     if (a->fired) {
         self->counts.alerts++;
@@ -66,7 +58,7 @@ static void alert_done(struct shard *self, const struct batch *batch, const stru
 
 static void touch_done(struct shard *self, const struct batch_touch *touch)
 {
-    struct device *device = came_back(self, touch->actor);
+    struct device *device = shard_came_back(self, touch->actor);
     if (!touch->status_changed)
         return;
     struct msg_event event = {.tenant = device->tenant,
@@ -99,6 +91,24 @@ static void retain_done(struct shard *self, const struct batch *batch, const str
     shard_acknowledge(self, &r->ref, MSG_LAST, 0, NULL, r->item_bytes);
 }
 
+/* Last of all: a slot is at rest when what it took has been answered. */
+static void settle_slots(struct shard *self, const struct batch *batch)
+{
+#define SETTLE(list)                                                                               \
+    for (uint32_t i = 0; i < batch->list##_count; i++)                                             \
+    shard_slot_came_back(self, shard_device(self, batch->list[i].actor)->slot)
+    SETTLE(rows);
+    SETTLE(alerts);
+    SETTLE(touches);
+    SETTLE(checks);
+    SETTLE(loads);
+#undef SETTLE
+    for (uint32_t i = 0; i < batch->rejects_count; i++)
+        shard_slot_came_back(self, batch->rejects[i].ref.slot);
+    for (uint32_t i = 0; i < batch->retains_count; i++)
+        shard_slot_came_back(self, batch->retains[i].ref.slot);
+}
+
 void shard_done(shard_t *self, struct batch *batch, int64_t now_us)
 {
     CHECK(self->in_flight > 0 && batch->error == 0);
@@ -118,7 +128,7 @@ void shard_done(shard_t *self, struct batch *batch, int64_t now_us)
         retain_done(self, batch, &batch->retains[i]);
     for (uint32_t i = 0; i < batch->checks_count; i++) {
         const struct batch_check *check = &batch->checks[i];
-        const struct held *first = came_back(self, check->actor)->held;
+        const struct held *first = shard_came_back(self, check->actor)->held;
         bool several = first != NULL && first->next != NULL && first->next->asked;
         enum device_event stored = several ? DEVICE_STORED_OF_SEVERAL : DEVICE_STORED;
         enum device_event missing = several ? DEVICE_NOT_STORED_OF_SEVERAL : DEVICE_NOT_STORED;
@@ -126,10 +136,13 @@ void shard_done(shard_t *self, struct batch *batch, int64_t now_us)
     }
     for (uint32_t i = 0; i < batch->loads_count; i++) {
         const struct batch_load *load = &batch->loads[i];
-        came_back(self, load->actor);
-        shard_step(self, load->actor, load->found ? DEVICE_LOADED : DEVICE_MISSING,
+        struct device *device = shard_came_back(self, load->actor);
+        bool here = load->found && load->region == device->slot >> MSG_SLOT_BITS;
+        device->elsewhere = load->found && !here ? (uint8_t)(load->region + 1) : 0;
+        shard_step(self, load->actor, here ? DEVICE_LOADED : DEVICE_MISSING,
                    &(struct device_input){.load = load, .batch = batch});
     }
+    settle_slots(self, batch);
     if (self->spare == NULL) {
         batch_clear(batch);
         self->spare = batch;

@@ -19,7 +19,7 @@ static void load(struct shard *self, uint32_t handle, const struct device_input 
     CHECK(load_added != NULL);
     load_added->device = device->id;
     load_added->actor = handle;
-    device->in_flight++;
+    shard_sent(self, device);
 }
 
 static void hold(struct shard *self, uint32_t handle, const struct device_input *input)
@@ -59,7 +59,7 @@ static void alert(struct shard *self, uint32_t handle, struct batch *batch, stru
     added->actor = handle;
     rule->last_fired_us = self->now_us;
     rule->pending++;
-    device->in_flight++;
+    shard_sent(self, device);
 }
 
 static void evaluate(struct shard *self, uint32_t handle, struct batch *batch,
@@ -115,13 +115,28 @@ static void reject(struct shard *self, const struct msg_reading *reading, uint32
     added->flags = reading->flags;
     added->item_bytes = item_bytes;
     added->code = code;
+    shard_slot(self, reading->ref.slot)->in_flight++;
+}
+
+/* Its sender took it for one of this region: it sends it again, to the right one. */
+static void redirect(struct shard *self, const struct device *device, const struct msg_ref *ref)
+{
+    struct msg_home home = {
+        .ref = *ref, .id = device->id, .region = (uint8_t)(device->elsewhere - 1)};
+    struct frame *frame = shard_edge_frame(self, ref->node, ref->life, ref->edge);
+    if (frame != NULL)
+        SURVIVE(frame_add(frame, MSG_HOME, &home, sizeof home, NULL, 0));
 }
 
 /* A PUBLISH of many readings leaves one row in telemetry_rejected, its last. */
 static void refuse(struct shard *self, uint32_t handle, const struct device_input *input)
 {
-    (void)handle;
     const struct msg_reading *reading = input->arrival->reading;
+    const struct device *device = shard_device(self, handle);
+    if (device->elsewhere != 0) {
+        redirect(self, device, &reading->ref);
+        return;
+    }
     self->counts.rejected++;
     if (reading->flags & MSG_LAST)
         reject(self, reading, input->arrival->item_bytes, input->arrival->payload,
@@ -149,11 +164,18 @@ static void append(struct shard *self, uint32_t handle, const struct device_inpu
         device->newest_us = row->timestamp_us;
         SURVIVE(device_keep_latest(device, arrival->payload, reading->payload_len));
     }
-    device->in_flight++;
+    shard_sent(self, device);
     device->last_seen_us = self->now_us;
     device->dirty = true;
     self->counts.readings++;
     shard_touch(self, handle);
+}
+
+/* Its first delivery has the same timestamp: it is its own, or its edge sends it again itself. */
+static bool has_exact_time(const struct msg_reading *reading)
+{
+    return reading->timestamp_us != reading->arrival_us ||
+           (reading->ref.again && !(reading->flags & MSG_DUP));
 }
 
 /* Holds the redelivery and asks whether it is stored. Answers come in the order of the questions,
@@ -168,14 +190,12 @@ static void ask(struct shard *self, uint32_t handle, const struct device_input *
     struct batch_check *added = batch_add_checks(batch);
     CHECK(added != NULL);
     added->device = device->id;
-    added->timestamp_us = arrival->reading->timestamp_us == arrival->reading->arrival_us
-                              ? 0
-                              : arrival->reading->timestamp_us;
+    added->timestamp_us = has_exact_time(arrival->reading) ? arrival->reading->timestamp_us : 0;
     added->message_key = arrival->reading->message_key;
     added->payload = batch_text(batch, arrival->payload, arrival->reading->payload_len);
     CHECK(!batch->bytes.failed);
     added->actor = handle;
-    device->in_flight++;
+    shard_sent(self, device);
 }
 
 static void check(struct shard *self, uint32_t handle, const struct device_input *input)
@@ -191,7 +211,7 @@ static void hold_or_ask(struct shard *self, uint32_t handle, const struct device
 {
     const struct held *last = shard_device(self, handle)->held_last;
     const struct msg_ref *a = &last->reading.ref, *b = &input->arrival->reading->ref;
-    if (last->asked && a->edge == b->edge && a->conn == b->conn && a->generation == b->generation)
+    if (last->asked && msg_same_connection(a, b))
         ask(self, handle, input);
     else
         hold(self, handle, input);
@@ -255,9 +275,8 @@ static void forget(struct shard *self, uint32_t handle, const struct device_inpu
     device->last_seen_us = device->disconnected_us = 0;
     rules_destroy(&device->rules);
     device_drop_kept(device);
-    struct msg_kick kick = {.device = device->id, .code = 0x98}; /* administrative action */
-    for (uint32_t i = 0; device->connections > 0 && i < self->config.edges; i++)
-        SURVIVE(frame_add(&self->out.edge[i], MSG_KICK, &kick, sizeof kick, NULL, 0));
+    for (const struct presence *p = device->presences; p != NULL; p = p->next)
+        shard_kick(self, &p->ref, 0x98); /* administrative action */
 }
 
 static const struct {
@@ -285,7 +304,7 @@ static void step_once(struct shard *self, uint32_t handle, enum device_event eve
 
 static bool is_redelivery(const struct msg_reading *reading)
 {
-    return (reading->flags & (MSG_DUP | MSG_REPLAYED)) == MSG_DUP;
+    return (reading->flags & MSG_DUP) || reading->ref.again;
 }
 
 void shard_reading(struct shard *self, uint32_t handle, const struct arrival *arrival)
@@ -341,7 +360,8 @@ void shard_step(struct shard *self, uint32_t handle, enum device_event event,
 void shard_touch(struct shard *self, uint32_t handle)
 {
     struct device *device = shard_device(self, handle);
-    if (device->state != DEVICE_LIVE && device->state != DEVICE_CHECKING)
+    if ((device->state != DEVICE_LIVE && device->state != DEVICE_CHECKING) ||
+        shard_slot(self, device->slot)->hold != HOLD_OPEN)
         return;
     enum device_status due = device_status_due(device, &self->config.times, self->now_us);
     bool changed = due != device->status;
@@ -372,5 +392,5 @@ void shard_touch(struct shard *self, uint32_t handle)
     }
     device->touched_us = self->now_us;
     device->dirty = false;
-    device->in_flight++;
+    shard_sent(self, device);
 }

@@ -1,7 +1,8 @@
 #pragma once
 /*
- * shard_inside - what the files of the shard share: shard.c (frames in and out, batches, timers),
- * shard_device.c (the actions of device.def), shard_answer.c (what the writer answered).
+ * shard_inside - what the files of the shard share: shard.c (actors, batches, timers), shard_in.c
+ * (items in), shard_device.c (the actions of device.def), shard_answer.c (what the writer
+ * answered), shard_slots.c (which slots it holds), shard_give.c (a slot's way to another node).
  */
 #include "actors/interest.h"
 #include "actors/shard.h"
@@ -9,9 +10,40 @@
 #include "proto/check.h"
 
 #define CHUNK_DEVICES 1024
+/* What one turn makes for an edge: events of all that every edge has credit for, at the worst. */
+#define FRAME_BYTES_MAX (4UL * LIMIT_EDGES * LIMIT_EDGE_BYTES)
+
+/* An item that came before its slot, or its slot's epoch. */
+struct early {
+    struct early *next;
+    struct msg_ref ref;
+    enum msg_kind kind;
+    size_t size, texts_len;
+    uint8_t item[]; /* fixed part, texts */
+};
+
+/*  CLOSED ──SLOT (ours)──> OPENING ──GIVEN, or a second──> OPEN ──RELEASE──>
+ * RELEASING ──nothing in flight: RELEASED──> RESTING ──GIVE──> CLOSED. A slot whose former owner is
+ * dead opens at once; one that stays after all opens again by SLOT with a later epoch. */
+enum hold { HOLD_CLOSED, HOLD_OPENING, HOLD_OPEN, HOLD_RELEASING, HOLD_RESTING };
+
+struct held_slot {
+    uint32_t epoch;       /* the newest one known */
+    uint32_t given_epoch; /* of the newest MSG_GIVEN */
+    uint32_t in_flight;   /* things of its devices and senders in batches */
+    uint32_t first;       /* handle of its first device, or TABLE_NONE */
+    uint16_t owner;
+    uint8_t hold; /* enum hold */
+    int64_t open_at_us;
+    struct early *early, *early_last;
+};
 
 struct shard {
     struct shard_config config;
+    struct held_slot
+        *slots[LIMIT_REGIONS]; /* LIMIT_SLOTS each; NULL: nothing known of that region */
+    uint32_t opening;          /* slots that are */
+    int64_t changed_us;        /* when control last told of a change */
     struct table index;
     struct device **chunks;
     uint32_t chunks_count, free_head, handles; /* handles: used so far, free ones included */
@@ -54,7 +86,15 @@ static inline struct device *shard_device(const struct shard *self, uint32_t han
 /* shard.c */
 uint32_t shard_find(const struct shard *self, const struct uuid *id);
 /* Finds or makes it; a new one is LOADING with its load in the open batch. */
-uint32_t shard_activate(struct shard *self, const struct uuid *tenant, const struct uuid *id);
+uint32_t shard_activate(struct shard *self, const struct uuid *tenant, const struct uuid *id,
+                        uint16_t slot);
+/* A new one, in no state yet. It must not be there. */
+uint32_t shard_make(struct shard *self, const struct uuid *tenant, const struct uuid *id,
+                    uint16_t slot);
+void shard_passivate(struct shard *self, uint32_t handle);
+/* Something of the device is in a batch; and it has come back. */
+void shard_sent(struct shard *self, struct device *device);
+struct device *shard_came_back(struct shard *self, uint32_t handle);
 /* The batch that takes a row of `bytes` of text. */
 struct batch *shard_batch(struct shard *self, size_t bytes);
 /* Seals the open batch; the next one. */
@@ -63,6 +103,31 @@ void shard_acknowledge(struct shard *self, const struct msg_ref *ref, uint8_t fl
                        const char *reason, uint32_t bytes);
 void shard_tell(struct shard *self, const struct msg_event *event, const struct span *texts,
                 size_t texts_count, enum msg_interest_bits bit);
+
+/* The frame to that edge, or NULL: its node, or that incarnation of it, is gone. */
+struct frame *shard_edge_frame(struct shard *self, uint16_t node, uint16_t life, unsigned edge);
+
+/* Closes a connection, wherever it is. */
+void shard_kick(struct shard *self, const struct msg_ref *ref, uint8_t code);
+
+/* shard_in.c */
+void shard_take(struct shard *self, const struct item *item);
+
+/* shard_slots.c */
+/* Made when asked for first. */
+struct held_slot *shard_slot(struct shard *self, uint16_t slot);
+/* May an item of this sender be taken now? If not it has been answered, or is kept. */
+bool shard_slot_takes(struct shard *self, const struct item *item, const struct msg_ref *ref);
+/* Something of the slot came back from the writer, and all that it leads to is done. */
+void shard_slot_came_back(struct shard *self, uint16_t number);
+void shard_take_slot(struct shard *self, const struct item *item);
+void shard_take_node(struct shard *self, const struct msg_node *node);
+void shard_slots_tick(struct shard *self);
+void shard_slots_free(struct shard *self);
+
+/* shard_give.c */
+void shard_give(struct shard *self, const struct msg_slot *order);
+void shard_take_snapshot(struct shard *self, const struct item *item);
 
 /* shard_device.c */
 void shard_step(struct shard *self, uint32_t handle, enum device_event event,

@@ -8,6 +8,7 @@
 struct claim {
     struct uuid tenant;
     struct msg_ref ref;
+    int64_t since_us;
     uint16_t len;
     char client_id[];
 };
@@ -54,6 +55,24 @@ static uint64_t claim_hash(const struct claim_key *key)
     return XXH64(key->client_id, key->len, uuid_hash(key->tenant));
 }
 
+static void drop_claim(struct tenants *self, uint32_t handle)
+{
+    struct claim *claim = self->claims[handle];
+    struct claim_key key = {&claim->tenant, claim->client_id, claim->len};
+    table_remove(&self->claims_index, claim_hash(&key), handle);
+    free(claim);
+    /* The last claim moves into the gap, under its new handle. */
+    uint32_t last = --self->claims_count;
+    if (handle == last)
+        return;
+    struct claim *moved = self->claims[last];
+    struct claim_key moved_key = {&moved->tenant, moved->client_id, moved->len};
+    uint64_t moved_hash = claim_hash(&moved_key);
+    table_remove(&self->claims_index, moved_hash, last);
+    CHECK(table_insert(&self->claims_index, moved_hash, handle) == 0); /* its place is free */
+    self->claims[handle] = moved;
+}
+
 /* A free handle, or TABLE_NONE without memory. */
 static uint32_t claim_place(struct tenants *self)
 {
@@ -69,14 +88,22 @@ static uint32_t claim_place(struct tenants *self)
 }
 
 int tenants_claim(struct tenants *self, const struct uuid *tenant, const char *client_id,
-                  size_t len, const struct msg_ref *ref, struct msg_ref *ret_former)
+                  size_t len, const struct msg_ref *ref, int64_t since_us,
+                  struct msg_ref *ret_loser)
 {
     struct claim_key key = {tenant, client_id, len};
     uint64_t hash = claim_hash(&key);
     uint32_t handle = table_find(&self->claims_index, hash, claim_equal, self, &key);
     if (handle != TABLE_NONE) {
-        *ret_former = self->claims[handle]->ref;
-        self->claims[handle]->ref = *ref;
+        struct claim *held = self->claims[handle];
+        if (msg_same_connection(&held->ref, ref))
+            return 0; /* told again */
+        bool later = since_us >= held->since_us;
+        *ret_loser = later ? held->ref : *ref;
+        if (later) {
+            held->ref = *ref;
+            held->since_us = since_us;
+        }
         return 1;
     }
     struct claim *claim = malloc(sizeof *claim + len);
@@ -86,7 +113,8 @@ int tenants_claim(struct tenants *self, const struct uuid *tenant, const char *c
         free(claim);
         return ERR_MEMORY;
     }
-    *claim = (struct claim){.tenant = *tenant, .ref = *ref, .len = (uint16_t)len};
+    *claim =
+        (struct claim){.tenant = *tenant, .ref = *ref, .since_us = since_us, .len = (uint16_t)len};
     memcpy(claim->client_id, client_id, len);
     self->claims[self->claims_count++] = claim;
     return 0;
@@ -101,21 +129,22 @@ void tenants_unclaim(struct tenants *self, const struct uuid *tenant, const char
     if (handle == TABLE_NONE)
         return;
     struct claim *claim = self->claims[handle];
-    if (claim->ref.edge != ref->edge || claim->ref.conn != ref->conn ||
-        claim->ref.generation != ref->generation)
-        return;
-    table_remove(&self->claims_index, hash, handle);
-    free(claim);
-    /* The last claim moves into the gap, under its new handle. */
-    uint32_t last = --self->claims_count;
-    if (handle == last)
-        return;
-    struct claim *moved = self->claims[last];
-    struct claim_key moved_key = {&moved->tenant, moved->client_id, moved->len};
-    uint64_t moved_hash = claim_hash(&moved_key);
-    table_remove(&self->claims_index, moved_hash, last);
-    CHECK(table_insert(&self->claims_index, moved_hash, handle) == 0); /* its place is free */
-    self->claims[handle] = moved;
+    if (msg_same_connection(&claim->ref, ref))
+        drop_claim(self, handle);
+}
+
+void tenants_lost_node(struct tenants *self, uint16_t node)
+{
+    for (uint32_t i = self->claims_count; i > 0; i--)
+        if (self->claims[i - 1]->ref.node == node)
+            drop_claim(self, i - 1);
+}
+
+void tenants_lost_slot(struct tenants *self, uint16_t slot)
+{
+    for (uint32_t i = self->claims_count; i > 0; i--)
+        if (self->claims[i - 1]->ref.slot == slot)
+            drop_claim(self, i - 1);
 }
 
 static bool tenant_equal(const void *context, uint32_t handle, const void *key)

@@ -21,13 +21,18 @@ struct tenants {
 void tenants_init(struct tenants *self, uint32_t requests_per_minute);
 void tenants_free(struct tenants *self);
 
-/* `ref` now holds the client id. 1 with the connection that held it so far, 0: nobody did, or
- * ERR_MEMORY. */
+/* The connection that connected last, at since_us, holds the client id. 1 with the connection that
+ * does not (the former holder, or `ref` itself), 0: there is no other, or ERR_MEMORY. */
 int tenants_claim(struct tenants *self, const struct uuid *tenant, const char *client_id,
-                  size_t len, const struct msg_ref *ref, struct msg_ref *ret_former) MUST_CHECK;
+                  size_t len, const struct msg_ref *ref, int64_t since_us,
+                  struct msg_ref *ret_loser) MUST_CHECK;
 /* Forgets the claim if it is still that connection's. */
 void tenants_unclaim(struct tenants *self, const struct uuid *tenant, const char *client_id,
                      size_t len, const struct msg_ref *ref);
+/* The connections of a node have gone with it. */
+void tenants_lost_node(struct tenants *self, uint16_t node);
+/* The tenants of a slot are another shard's now. */
+void tenants_lost_slot(struct tenants *self, uint16_t slot);
 /* One request at now_us, from a bucket that holds a minute's budget and fills evenly. Sets all of
  * the answer but its ref. 0 or ERR_MEMORY. */
 int tenants_admit(struct tenants *self, const struct uuid *tenant, int64_t now_us,

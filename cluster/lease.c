@@ -17,6 +17,7 @@ static enum lease_order ask(struct lease *self, int64_t now_ms)
 static enum lease_order ask_soon(struct lease *self, int64_t now_ms)
 {
     self->due_ms = now_ms + self->ttl_ms / 8;
+    self->steady_ms = INT64_MAX;
     return LEASE_NOTHING;
 }
 
@@ -27,13 +28,15 @@ static enum lease_order extend(struct lease *self, int64_t now_ms)
     self->due_ms = self->asked_ms + self->ttl_ms / 4;
     if (self->due_ms < now_ms)
         self->due_ms = now_ms;
+    if (self->steady_ms > now_ms)
+        self->steady_ms = now_ms;
     return was_expired ? LEASE_SAY_RENEWED : LEASE_NOTHING;
 }
 
 static enum lease_order tell_expired(struct lease *self, int64_t now_ms)
 {
-    (void)self;
     (void)now_ms;
+    self->steady_ms = INT64_MAX;
     return LEASE_SAY_EXPIRED;
 }
 
@@ -55,7 +58,8 @@ static const struct {
 
 void lease_init(struct lease *self, int64_t ttl_ms, int64_t asked_ms)
 {
-    *self = (struct lease){.state = LEASE_ASKING, .ttl_ms = ttl_ms, .asked_ms = asked_ms};
+    *self = (struct lease){
+        .state = LEASE_ASKING, .ttl_ms = ttl_ms, .asked_ms = asked_ms, .steady_ms = INT64_MAX};
     lease_answer(self, LEASE_GRANTED, asked_ms);
 }
 
@@ -106,4 +110,10 @@ int64_t lease_next_ms(const struct lease *self)
 bool lease_is_held(const struct lease *self)
 {
     return self->state == LEASE_HELD || self->state == LEASE_ASKING;
+}
+
+bool lease_may_judge(const struct lease *self, int64_t now_ms)
+{
+    return lease_is_held(self) && now_ms < self->deadline_ms && self->steady_ms <= now_ms &&
+           now_ms - self->steady_ms >= self->ttl_ms;
 }

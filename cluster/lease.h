@@ -46,6 +46,7 @@ enum lease_order {
 struct lease {
     enum lease_state state;
     int64_t ttl_ms, asked_ms, due_ms, deadline_ms;
+    int64_t steady_ms; /* all questions since then were granted; INT64_MAX: the last was not */
 };
 
 /* Held, granted by a question (the registration) asked at `asked_ms`. */
@@ -60,3 +61,6 @@ int lease_step(struct lease *self, enum lease_event event, int64_t now_ms,
 /* When lease_tick has something to do next. */
 int64_t lease_next_ms(const struct lease *self);
 bool lease_is_held(const struct lease *self);
+/* Every renewal of a whole TTL was granted: who has not renewed meanwhile is not the database's
+ * fault. Only then may this node declare others dead. */
+bool lease_may_judge(const struct lease *self, int64_t now_ms);

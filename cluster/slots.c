@@ -1,51 +1,56 @@
 #include "cluster/slots.h"
 #include "proto/check.h"
+#include <stdlib.h>
+
+static const struct slot unknown = {.owner = MSG_NOBODY, .target = MSG_NOBODY};
 
 unsigned slot_of(const struct uuid *device)
 {
     return (unsigned)(uuid_hash(device) % LIMIT_SLOTS);
 }
 
-void slots_init(struct slots *self)
+void slots_free(struct slots *self)
 {
-    for (unsigned i = 0; i < LIMIT_SLOTS; i++)
-        self->at[i] = (struct slot){.owner = SLOT_NOBODY, .target = SLOT_NOBODY};
+    for (unsigned i = 0; i < LIMIT_REGIONS; i++)
+        free(self->region[i]);
+    *self = (struct slots){0};
 }
 
-static bool fits(const struct slot *row)
+static struct slot *place(struct slots *self, uint16_t slot)
 {
-    switch ((enum slot_state)row->state) {
-    case SLOT_FREE:
-        return row->owner == SLOT_NOBODY && row->target == SLOT_NOBODY;
-    case SLOT_OWNED:
-        return row->owner != SLOT_NOBODY && row->target == SLOT_NOBODY;
-    case SLOT_MOVING:
-        return row->owner != SLOT_NOBODY && row->target != SLOT_NOBODY && row->target != row->owner;
-    case SLOT_STATES:
-        break;
+    struct slot **region = &self->region[slot >> MSG_SLOT_BITS];
+    if (*region == NULL) {
+        *region = xcalloc(LIMIT_SLOTS, sizeof **region);
+        for (unsigned i = 0; i < LIMIT_SLOTS; i++)
+            (*region)[i] = unknown;
     }
-    return false;
+    return &(*region)[slot % LIMIT_SLOTS];
 }
 
-int slots_set(struct slots *self, unsigned slot, const struct slot *row)
+int slots_set(struct slots *self, uint16_t slot, const struct slot *row)
 {
-    if (slot >= LIMIT_SLOTS || !fits(row))
+    if (row->target != MSG_NOBODY && (row->owner == MSG_NOBODY || row->target == row->owner))
         return ERR_MALFORMED;
-    if (row->epoch < self->at[slot].epoch)
+    struct slot *at = place(self, slot);
+    if (row->epoch < at->epoch)
         return ERR_REFUSED;
-    self->at[slot] = *row;
-    return 0;
+    if (row->epoch == at->epoch && row->owner == at->owner && row->target == at->target)
+        return 0;
+    *at = *row;
+    return 1;
 }
 
-uint16_t slots_owner(const struct slots *self, const struct uuid *device)
+struct slot slots_get(const struct slots *self, uint16_t slot)
 {
-    return self->at[slot_of(device)].owner;
+    const struct slot *region = self->region[slot >> MSG_SLOT_BITS];
+    return region != NULL ? region[slot % LIMIT_SLOTS] : unknown;
 }
 
 unsigned slots_count(const struct slots *self, uint16_t node)
 {
     unsigned count = 0;
-    for (unsigned i = 0; i < LIMIT_SLOTS; i++)
-        count += self->at[i].owner == node;
+    for (unsigned r = 0; r < LIMIT_REGIONS; r++)
+        for (unsigned i = 0; self->region[r] != NULL && i < LIMIT_SLOTS; i++)
+            count += self->region[r][i].owner == node;
     return count;
 }

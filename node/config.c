@@ -165,6 +165,10 @@ static int check(struct config *config, char *ret_reason, size_t size)
     int rc = check_names(config, ret_reason, size);
     if (rc != 0)
         return rc;
+    if (config->advertise_address[0] == '\0') {
+        free((void *)config->advertise_address);
+        config->advertise_address = strdup(config->bind_address);
+    }
     if ((config->tls_cert_file[0] == '\0') != (config->tls_key_file[0] == '\0')) {
         snprintf(ret_reason, size, "TLS_CERT_FILE and TLS_KEY_FILE belong together: set both");
         return ERR_CONFIG;

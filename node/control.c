@@ -1,17 +1,17 @@
 #include "node/control.h"
 #include "cluster/lease.h"
 #include "cluster/planner.h"
-#include "cluster/slots.h"
 #include "node/clock.h"
 #include "node/config.h"
 #include "node/control_register.h"
+#include "node/control_view.h"
 #include "node/log.h"
 #include "node/mailbox.h"
+#include "node/mesh.h"
 #include "proto/check.h"
-#include "proto/frame.h"
-#include "proto/limits.h"
 #include "sql/changes.h"
 #include "sql/db.h"
+#include "sql/home.h"
 #include "sql/membership.h"
 #include "sql/upkeep.h"
 #include <stdatomic.h>
@@ -22,23 +22,34 @@
 #define UPKEEP_RETRY_MS 60000
 #define BACKOFF_MIN_MS 100
 #define BACKOFF_MAX_MS 2000
-#define FRAME_BYTES_MAX (256 * 1024)
+/* A suspect is voted against this often while it is one. */
+#define VOTE_MS 2000
+#define EXPIRY_MS 500 /* leases of others are looked at this often, and when one is due */
+
+/* What the mesh last said of a peer. */
+struct suspect {
+    uint16_t life;
+    bool suspected;
+    int64_t vote_at;
+};
 
 struct control {
     const struct config *config;
-    zsock_t *pipe;
+    zsock_t *pipe, *reports, *released;
     int64_t incarnation;
     char name[96]; /* of its sessions: node/incarnation */
     struct registration registration;
     struct ask db; /* conn NULL: away */
     struct lease lease;
     struct changes changes;
-    zsock_t *shards[LIMIT_SHARDS];
-    struct frame frames[LIMIT_SHARDS];
-    enum msg_kind telling; /* kind of the items being told */
-    struct uuid awake;     /* cursor of the sweep */
+    struct home_reader homes;
+    struct control_view view;
+    struct suspect suspects[LIMIT_NODES];
+    struct uuid awake; /* cursor of the sweep */
     bool sweeping;
-    int64_t backoff_ms, connect_at, poll_at, prune_at, upkeep_at; /* of the boot clock, ms */
+    bool draining, drained; /* by SIGTERM; and main was told that it is over */
+    int64_t drain_until;
+    int64_t backoff_ms, connect_at, poll_at, prune_at, upkeep_at, expiry_at; /* boot clock, ms */
 };
 
 static atomic_bool database_up;
@@ -58,30 +69,28 @@ static int64_t least(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-static void flush_shard(struct control *self, unsigned shard)
+static void tell(struct control *self, enum msg_kind kind, const struct msg_device *item)
 {
-    struct frame *frame = &self->frames[shard];
-    if (frame->count == 0)
-        return;
-    struct span bytes = frame_finish(frame);
-    mailbox_post(self->shards[shard], bytes.data, bytes.len);
-    frame_clear(frame);
+    control_view_tell_shard(&self->view, item->slot % LIMIT_SLOTS % (unsigned)self->config->shards,
+                            kind, item, sizeof *item);
 }
 
-static void tell(void *arg, const struct uuid *tenant, const struct uuid *device)
+static void tell_changed(void *arg, const struct uuid *tenant, const struct uuid *device)
+{
+    tell(arg, MSG_CHANGED, &(struct msg_device){*tenant, *device, msg_slot(0, slot_of(device))});
+}
+
+static void tell_awake(void *arg, const struct uuid *tenant, const struct uuid *device,
+                       unsigned region)
+{
+    tell(arg, MSG_WAKE, &(struct msg_device){*tenant, *device, msg_slot(region, slot_of(device))});
+}
+
+static void tell_home(void *arg, const struct uuid *id, unsigned region)
 {
     struct control *self = arg;
-    unsigned shard = slot_of(device) % (unsigned)self->config->shards;
-    struct msg_device item = {.tenant = *tenant, .device = *device};
-    CHECK(frame_add(&self->frames[shard], self->telling, &item, sizeof item, NULL, 0) == 0);
-    if (self->frames[shard].count == LIMIT_FRAME_ITEMS)
-        flush_shard(self, shard);
-}
-
-static void flush_all(struct control *self)
-{
-    for (unsigned shard = 0; shard < (unsigned)self->config->shards; shard++)
-        flush_shard(self, shard);
+    struct msg_home item = {.id = *id, .region = (uint8_t)region};
+    control_view_tell_edges(&self->view, MSG_HOME, &item, sizeof item);
 }
 
 /* The one place that gives a connection up. */
@@ -139,7 +148,7 @@ static void connect_again(struct control *self)
         disconnect(self, self->db.reason);
         return;
     }
-    self->poll_at = 0;
+    self->poll_at = self->expiry_at = 0;
 }
 
 /* No drain: what is not acknowledged is sent again, to whoever serves now. */
@@ -208,22 +217,224 @@ static void take_notifications(struct control *self)
         if (strcmp(notify->relname, "gito_changes") == 0)
             self->poll_at = 0;
         else
-            self->lease.due_ms = 0; /* the view changed: are we still in it? */
+            self->lease.due_ms = self->poll_at = 0; /* the view changed: are we still in it? */
         PQfreemem(notify);
     }
 }
 
+static bool read_view(struct control *self)
+{
+    struct view_rows rows;
+    unsigned owned = slots_count(&self->view.slots, self->view.number);
+    int rc = membership_view_read(&self->db, self->view.version, &rows);
+    if (!went_on(self, "read the view", rc))
+        return false;
+    if (rc != 0)
+        return true;
+    control_view_take(&self->view, &rows);
+    membership_view_free(&rows);
+    /* Devices of a dead owner's slots have timers to be watched. */
+    if (slots_count(&self->view.slots, self->view.number) > owned) {
+        self->sweeping = true;
+        self->awake = (struct uuid){0};
+    }
+    return true;
+}
+
 static bool read_changes(struct control *self)
 {
-    self->telling = MSG_CHANGED;
     self->poll_at = now_ms() + POLL_MS;
-    return went_on(self, "read the changes", changes_read(&self->changes, &self->db, tell, self));
+    moves_retry(self->view.moves);
+    return read_view(self) &&
+           went_on(self, "read the homes", home_read(&self->homes, &self->db, tell_home, self)) &&
+           went_on(self, "read the changes",
+                   changes_read(&self->changes, &self->db, tell_changed, self));
+}
+
+/* ---- others' deaths ---- */
+
+static bool bury(struct control *self)
+{
+    size_t buried = 0;
+    int64_t left = INT64_MAX;
+    self->expiry_at = now_ms() + EXPIRY_MS;
+    if (!lease_may_judge(&self->lease, now_ms()))
+        return true;
+    int rc = membership_expiry_ms(&self->db, &self->registration.member, &left);
+    if (!went_on(self, "read the leases", rc) || rc != 0)
+        return self->db.conn != NULL;
+    if (left > 0) {
+        self->expiry_at = now_ms() + least(left + 1, EXPIRY_MS);
+        return true;
+    }
+    rc = membership_bury(&self->db, &self->registration.member, self->incarnation, planner_place,
+                         &buried);
+    if (rc == ERR_FENCED)
+        self->lease.due_ms = 0;
+    else if (!went_on(self, "declare a node dead", rc))
+        return false;
+    if (rc == 0)
+        log_event(LEVEL_WARNING, "nodes_buried", "text", "%zu nodes whose lease ran out", buried);
+    self->poll_at = 0;
+    self->expiry_at = now_ms() + 100;
+    return true;
+}
+
+static void take_report(struct control *self, const struct mesh_report *report)
+{
+    struct suspect *suspect = &self->suspects[report->number];
+    if (report->suspected && !(suspect->suspected && suspect->life == report->life))
+        log_event(LEVEL_WARNING, "node_suspected", "text", "node %u does not answer for %ld ms",
+                  report->number, (long)report->silent_ms);
+    *suspect = (struct suspect){.life = report->life, .suspected = report->suspected};
+}
+
+static void take_reports(struct control *self)
+{
+    zmq_msg_t message;
+    struct mesh_report report;
+    while (mailbox_take(self->reports, &message)) {
+        CHECK(zmq_msg_size(&message) == sizeof report);
+        memcpy(&report, zmq_msg_data(&message), sizeof report);
+        zmq_msg_close(&message);
+        if (report.number < LIMIT_NODES)
+            take_report(self, &report);
+    }
+}
+
+static bool vote(struct control *self)
+{
+    for (unsigned n = 0; n < LIMIT_NODES; n++) {
+        struct suspect *suspect = &self->suspects[n];
+        const struct view_node *node = self->view.nodes[n];
+        bool condemned = false;
+        if (!suspect->suspected || now_ms() < suspect->vote_at ||
+            !control_view_lives(&self->view, (uint16_t)n) ||
+            (uint16_t)node->incarnation != suspect->life)
+            continue;
+        suspect->vote_at = now_ms() + VOTE_MS;
+        int rc = membership_vote(&self->db, &self->registration.member, self->incarnation,
+                                 (uint16_t)n, node->incarnation, &condemned);
+        if (rc != ERR_FENCED && !went_on(self, "vote", rc))
+            return false;
+        if (rc == 0 && condemned)
+            log_event(LEVEL_WARNING, "node_condemned", "text", "%s/%" PRId64, node->node_id,
+                      node->incarnation);
+    }
+    return true;
+}
+
+/* ---- giving slots away ---- */
+
+static void tell_slot(struct control *self, enum msg_kind kind, uint16_t slot, uint16_t owner,
+                      uint32_t epoch)
+{
+    struct msg_slot item = {
+        .slot = slot, .from = self->view.number, .owner = owner, .epoch = epoch};
+    control_view_tell_shard(&self->view, slot % LIMIT_SLOTS % (unsigned)self->config->shards, kind,
+                            &item, sizeof item);
+}
+
+/* Committed: the shards go on, without waiting for the view that says the same. */
+static void tell_moved(struct control *self, const struct moves_order *order,
+                       const uint64_t *epochs)
+{
+    bool given = order->kind == MOVES_HAND_OVER;
+    for (uint32_t i = 0; i < order->count; i++)
+        if (epochs[i] != 0)
+            tell_slot(self, given ? MSG_GIVE : MSG_SLOT, order->slot[i],
+                      given ? order->target : self->view.number, (uint32_t)epochs[i]);
+}
+
+static bool commit(struct control *self, const struct moves_order *order)
+{
+    uint16_t slots[MOVES_GROUP], region = order->slot[0] >> MSG_SLOT_BITS;
+    uint64_t epochs[MOVES_GROUP];
+    const char *id = self->config->node_id;
+    for (uint32_t i = 0; i < order->count; i++)
+        slots[i] = order->slot[i] % LIMIT_SLOTS;
+    int rc = order->kind == MOVES_HAND_OVER
+                 ? membership_hand_over(&self->db, id, self->incarnation, region, slots,
+                                        order->count, order->target, epochs)
+                 : membership_keep(&self->db, id, self->incarnation, region, slots, order->count,
+                                   order->target, epochs);
+    moves_answered(self->view.moves, order, rc == 0 ? epochs : NULL);
+    if (rc == 0)
+        tell_moved(self, order, epochs);
+    else if (rc == ERR_FENCED)
+        self->lease.due_ms = 0;
+    else
+        return went_on(self, "give slots away", rc) && rc != ERR_REFUSED;
+    return true;
+}
+
+static bool move_slots(struct control *self)
+{
+    struct moves_order order;
+    for (;;) {
+        moves_next(self->view.moves, &order);
+        if (order.kind == MOVES_NONE)
+            return true;
+        if (order.kind == MOVES_RELEASE)
+            tell_slot(self, MSG_RELEASE, order.slot[0], order.target, order.epoch);
+        else if (!commit(self, &order))
+            return self->db.conn != NULL;
+    }
+}
+
+static void take_released(struct control *self)
+{
+    zmq_msg_t message;
+    while (mailbox_take(self->released, &message)) {
+        struct frame_reader reader;
+        struct item item;
+        CHECK(frame_open(&reader, zmq_msg_data(&message), zmq_msg_size(&message)) == 0);
+        while (frame_next(&reader, &item) == 1) {
+            const struct msg_slot *slot = item.fixed;
+            if (item.kind == MSG_RELEASED)
+                moves_released(self->view.moves, slot->slot, slot->epoch);
+        }
+        zmq_msg_close(&message);
+    }
+}
+
+/* ---- going ---- */
+
+/* An operator's order, or SIGTERM: the process ends when its slots are gone. */
+static bool drain(struct control *self)
+{
+    bool ordered = control_view_own_state(&self->view) == MEMBER_DRAINING;
+    bool empty = slots_count(&self->view.slots, self->view.number) == 0;
+    if (ordered && !self->draining && empty) {
+        kill(getpid(), SIGTERM);
+        return true;
+    }
+    if (!self->draining || self->drained)
+        return true;
+    if ((ordered && empty) || now_ms() >= self->drain_until) {
+        self->drained = true;
+        zsock_signal(self->pipe, 0);
+    }
+    return true;
+}
+
+static void begin_drain(struct control *self)
+{
+    self->draining = true;
+    self->drain_until = now_ms() + self->config->drain_seconds * 1000;
+    int rc = self->db.conn == NULL
+                 ? ERR_UNAVAILABLE
+                 : membership_drain(&self->db, self->config->node_id, planner_place, NULL);
+    if (rc != 0) {
+        log_event(LEVEL_WARNING, "drain_failed", "reason", "could not drain: %s", self->db.reason);
+        self->drain_until = 0;
+    }
+    self->poll_at = 0;
 }
 
 static bool sweep_page(struct control *self)
 {
-    self->telling = MSG_WAKE;
-    int count = upkeep_awake(&self->db, &self->awake, tell, self);
+    int count = upkeep_awake(&self->db, &self->awake, tell_awake, self);
     if (count == 0)
         self->sweeping = false;
     return went_on(self, "read the devices to watch", count);
@@ -260,6 +471,10 @@ static void work(struct control *self)
         up = read_changes(self);
     if (up && self->sweeping)
         up = sweep_page(self);
+    if (up && now_ms() >= self->expiry_at)
+        up = bury(self);
+    if (up)
+        up = vote(self) && move_slots(self) && drain(self);
     if (up && now_ms() >= self->upkeep_at)
         up = keep_partitions(self);
     if (up && now_ms() >= self->prune_at)
@@ -275,27 +490,37 @@ static long idle_ms(const struct control *self)
     else if (self->sweeping)
         return 0;
     else
-        next = least(least(next, self->poll_at), least(self->prune_at, self->upkeep_at));
+        next = least(least(least(next, self->poll_at), self->expiry_at),
+                     least(self->prune_at, self->upkeep_at));
     int64_t left = next - now_ms();
     return (long)(left < 0 ? 0 : least(left, POLL_MS));
 }
 
 /* True: $TERM. */
-static bool wait_for_term(struct control *self)
+static bool take_pipe(struct control *self)
 {
-    zmq_pollitem_t items[2] = {{.socket = zsock_resolve(self->pipe), .events = ZMQ_POLLIN}};
-    if (self->db.conn != NULL) {
-        items[1].fd = PQsocket(self->db.conn);
-        items[1].events = ZMQ_POLLIN;
-    }
-    if (zmq_poll(items, self->db.conn != NULL ? 2 : 1, idle_ms(self)) < 0)
-        return errno == ETERM;
-    if ((items[0].revents & ZMQ_POLLIN) == 0)
-        return false;
     char *command = zstr_recv(self->pipe);
     bool term = command == NULL || streq(command, "$TERM");
+    if (!term)
+        begin_drain(self); /* CONTROL_DRAIN */
     zstr_free(&command);
     return term;
+}
+
+static bool wait_for_term(struct control *self)
+{
+    zmq_pollitem_t items[4] = {{.socket = zsock_resolve(self->pipe), .events = ZMQ_POLLIN},
+                               {.socket = zsock_resolve(self->reports), .events = ZMQ_POLLIN},
+                               {.socket = zsock_resolve(self->released), .events = ZMQ_POLLIN}};
+    if (self->db.conn != NULL) {
+        items[3].fd = PQsocket(self->db.conn);
+        items[3].events = ZMQ_POLLIN;
+    }
+    if (zmq_poll(items, self->db.conn != NULL ? 4 : 3, idle_ms(self)) < 0)
+        return errno == ETERM;
+    take_reports(self);
+    take_released(self);
+    return (items[0].revents & ZMQ_POLLIN) && take_pipe(self);
 }
 
 static struct control *control_new(zsock_t *pipe, const struct control_args *args)
@@ -306,25 +531,23 @@ static struct control *control_new(zsock_t *pipe, const struct control_args *arg
     self->incarnation = args->incarnation;
     self->sweeping = true;
     self->backoff_ms = BACKOFF_MIN_MS;
-    registration_init(&self->registration, args->config);
+    registration_init(&self->registration, args->config, args->mesh_key);
     registration_session(args->config, args->incarnation, self->name, sizeof self->name);
     /* Due at once: the registration was granted some time ago. */
     lease_init(&self->lease, LEASE_TTL_MS, now_ms() - LEASE_TTL_MS / 4);
     changes_init(&self->changes);
     self->prune_at = now_ms() + PRUNE_MS;
-    for (unsigned shard = 0; shard < (unsigned)self->config->shards; shard++) {
-        self->shards[shard] = mailbox_connect("shard", shard, 0);
-        frame_init(&self->frames[shard], FRAME_BYTES_MAX);
-    }
+    self->reports = mailbox_open("control", 0);
+    self->released = mailbox_open("control-released", 0);
+    control_view_open(&self->view, args->config, args->number);
     return self;
 }
 
 static void control_destroy(struct control *self)
 {
-    for (unsigned shard = 0; shard < (unsigned)self->config->shards; shard++) {
-        zsock_destroy(&self->shards[shard]);
-        frame_free(&self->frames[shard]);
-    }
+    zsock_destroy(&self->reports);
+    zsock_destroy(&self->released);
+    control_view_close(&self->view);
     changes_free(&self->changes);
     PQfinish(self->db.conn);
     free(self);
@@ -345,7 +568,7 @@ void control_actor(zsock_t *pipe, void *args)
     zsock_signal(pipe, 0);
     do {
         work(self);
-        flush_all(self);
+        control_view_flush(&self->view);
     } while (!wait_for_term(self));
     leave(self);
     control_destroy(self);

@@ -29,13 +29,19 @@ struct config;
  * version, makes this process the next incarnation of its node. While the database is away it
  * waits, with a log line each 5 s, until `*stop` is not 0. 0; ERR_UNAVAILABLE: stopped; or a
  * negative error with the line to print in `ret_reason`. */
-int control_register(const struct config *config, const volatile sig_atomic_t *stop,
-                     int64_t *ret_incarnation, char *ret_reason, size_t reason_size) MUST_CHECK;
+int control_register(const struct config *config, const char *mesh_key,
+                     const volatile sig_atomic_t *stop, int64_t *ret_incarnation,
+                     uint16_t *ret_number, char *ret_reason, size_t reason_size) MUST_CHECK;
 
 struct control_args {
     const struct config *config;
     int64_t incarnation;
+    uint16_t number; /* of this node */
+    const char *mesh_key;
 };
+
+/* By its pipe: give all slots away, then signal. */
+#define CONTROL_DRAIN "DRAIN"
 
 /* A zactor; frees `args`. It renews until $TERM, so it is the last to be ended; then the node's
  * state is 'left'. The shards' mailboxes must be open. */

@@ -6,6 +6,7 @@
 #include "node/control.h"
 #include "node/log.h"
 #include "proto/check.h"
+#include "proto/msg.h"
 #include "sql/db.h"
 #include "sql/migrate.h"
 #include "sql/upkeep.h"
@@ -13,16 +14,13 @@
 #include <jansson.h>
 
 #define NODE_VERSION "0.1.0"
-#define HOLD_DOWN_MS 30000
-#define WEIGHT_USUAL 100
-#define MESH_VERSION 1
 #define RETRY_MS 500
 #define SAY_EVERY_US (5 * INT64_C(1000000))
 
-void registration_init(struct registration *self, const struct config *config)
+void registration_init(struct registration *self, const struct config *config, const char *mesh_key)
 {
     json_t *json =
-        json_pack("{s:s, s:I, s:I, s:I, s:I}", "address", config->bind_address, "mqtt",
+        json_pack("{s:s, s:I, s:I, s:I, s:I}", "address", config->advertise_address, "mqtt",
                   (json_int_t)config->mqtt_port, "mqtts", (json_int_t)config->mqtts_port, "http",
                   (json_int_t)config->http_port, "mesh", (json_int_t)config->mesh_port);
     size_t len = json_dumpb(json, self->endpoints, sizeof self->endpoints - 1, JSON_COMPACT);
@@ -34,11 +32,13 @@ void registration_init(struct registration *self, const struct config *config)
                                    .version = NODE_VERSION,
                                    .endpoints = self->endpoints,
                                    .ttl_ms = LEASE_TTL_MS,
-                                   .hold_down_ms = HOLD_DOWN_MS,
-                                   .weight = WEIGHT_USUAL,
+                                   .mesh_key = mesh_key,
+                                   .regions = config->cluster_regions,
+                                   .hold_down_ms = config->hold_down_seconds * 1000,
+                                   .weight = (uint32_t)config->node_weight,
                                    .edges = (uint32_t)config->edges,
                                    .shards = (uint32_t)config->shards,
-                                   .mesh_version = MESH_VERSION};
+                                   .mesh_version = MSG_VERSION};
 }
 
 void registration_session(const struct config *config, int64_t incarnation, char *ret_name,
@@ -48,15 +48,14 @@ void registration_session(const struct config *config, int64_t incarnation, char
 }
 
 /* One attempt. ERR_UNAVAILABLE and ERR_REFUSED: worth another. */
-static int attempt(const struct config *config, int64_t *ret_incarnation, char *ret_reason,
-                   size_t reason_size)
+static int attempt(const struct config *config, const char *mesh_key, int64_t *ret_incarnation,
+                   uint16_t *ret_number, char *ret_reason, size_t reason_size)
 {
     struct registration registration;
     struct ask db = {0};
     char name[96];
-    uint16_t number;
     int rc = 0;
-    registration_init(&registration, config);
+    registration_init(&registration, config, mesh_key);
     registration_session(config, 0, name, sizeof name);
     if (*config->database_admin_url != '\0')
         rc = migrate_run(config->database_admin_url, config->database_url, ret_reason, reason_size);
@@ -70,7 +69,7 @@ static int attempt(const struct config *config, int64_t *ret_incarnation, char *
         rc = upkeep_partitions(&db, config->retention_days);
         if (rc == 0)
             rc = membership_register(&db, &registration.member, planner_place, ret_incarnation,
-                                     &number);
+                                     ret_number);
         if (rc != 0)
             snprintf(ret_reason, reason_size, "%s", db.reason);
     }
@@ -84,12 +83,13 @@ static void pause_ms(long ms)
     nanosleep(&ts, NULL); /* a signal ends it early: the caller looks at its flag */
 }
 
-int control_register(const struct config *config, const volatile sig_atomic_t *stop,
-                     int64_t *ret_incarnation, char *ret_reason, size_t reason_size)
+int control_register(const struct config *config, const char *mesh_key,
+                     const volatile sig_atomic_t *stop, int64_t *ret_incarnation,
+                     uint16_t *ret_number, char *ret_reason, size_t reason_size)
 {
     int64_t say_at = 0;
     while (*stop == 0) {
-        int rc = attempt(config, ret_incarnation, ret_reason, reason_size);
+        int rc = attempt(config, mesh_key, ret_incarnation, ret_number, ret_reason, reason_size);
         if (rc != ERR_UNAVAILABLE && rc != ERR_REFUSED)
             return rc;
         if (clock_boot_us() >= say_at) {

@@ -1,4 +1,3 @@
-#include "cluster/slots.h"
 #include "node/clock.h"
 #include "node/edge_inside.h"
 #include "node/log.h"
@@ -31,7 +30,7 @@ struct msg_ref edge_ref(struct edge *self, enum peer_kind kind, void *object)
     peer->kind = kind;
     peer->generation++;
     return (struct msg_ref){
-        .edge = (uint16_t)self->index, .conn = index, .generation = peer->generation};
+        .edge = (uint8_t)self->index, .conn = index, .generation = peer->generation};
 }
 
 void edge_unref(struct edge *self, const struct msg_ref *ref)
@@ -56,58 +55,6 @@ void edge_close(struct edge *self, struct lws *wsi, int seconds)
 {
     lws_set_timeout(wsi, PENDING_TIMEOUT_USER_REASON_BASE, seconds);
     self->timeout_set = true;
-}
-
-/* ---- to the shards ---- */
-
-static void send_frame(struct edge *self, unsigned shard)
-{
-    struct frame *frame = &self->frame[shard];
-    if (frame->count == 0)
-        return;
-    struct span bytes = frame_finish(frame);
-    CHECK(mailbox_post(self->to_shard[shard], bytes.data, bytes.len));
-    frame_clear(frame);
-}
-
-static void add_item(struct edge *self, unsigned shard, enum msg_kind kind, const void *fixed,
-                     size_t fixed_len, const struct span *texts, size_t texts_count)
-{
-    struct frame *frame = &self->frame[shard];
-    CHECK(frame_add(frame, kind, fixed, fixed_len, texts, texts_count) == 0);
-    if (frame->count >= LIMIT_FRAME_ITEMS)
-        send_frame(self, shard);
-}
-
-void edge_tell(struct edge *self, const struct uuid *key, enum msg_kind kind, const void *fixed,
-               size_t fixed_len, const struct span *texts, size_t texts_count)
-{
-    add_item(self, slot_of(key) % self->shards, kind, fixed, fixed_len, texts, texts_count);
-}
-
-void edge_tell_all(struct edge *self, enum msg_kind kind, const void *fixed, size_t fixed_len)
-{
-    for (unsigned i = 0; i < self->shards; i++)
-        add_item(self, i, kind, fixed, fixed_len, NULL, 0);
-}
-
-void edge_charge(struct edge *self, size_t size)
-{
-    self->items++;
-    self->bytes += size;
-    metrics_add(METRIC_EDGE_ITEMS, 1);
-    metrics_add(METRIC_EDGE_BYTES, (int64_t)size);
-    if (self->items >= LIMIT_EDGE_ITEMS || self->bytes >= LIMIT_EDGE_BYTES)
-        self->exhausted = true;
-}
-
-static void give_back(struct edge *self, size_t size)
-{
-    CHECK(self->items > 0 && self->bytes >= size);
-    self->items--;
-    self->bytes -= size;
-    metrics_add(METRIC_EDGE_ITEMS, -1);
-    metrics_add(METRIC_EDGE_BYTES, -(int64_t)size);
 }
 
 /* ---- to the query threads ---- */
@@ -181,7 +128,8 @@ static void take_ack(struct edge *self, const struct item *item)
 {
     const struct msg_ack *ack = item->fixed;
     char reason[256];
-    give_back(self, ack->bytes);
+    if (!edge_answered(self, ack->ref.item))
+        return; /* by an owner before, or after, the one that counts */
     if (!(ack->flags & MSG_LAST) || ack->ref.packet_id == 0)
         return;
     snprintf(reason, sizeof reason, "%.*s", (int)item->texts_len, (const char *)item->texts);
@@ -192,7 +140,12 @@ static void take_frame(struct edge *self, const void *data, size_t len)
 {
     struct frame_reader reader;
     struct item item;
-    CHECK(frame_open(&reader, data, len) == 0); /* made by this process */
+    int rc = frame_open(&reader, data, len);
+    if (rc != 0) {
+        log_event(LEVEL_ERROR, "frame_refused", "reason", "could not read a frame: %s",
+                  err_text(rc));
+        return;
+    }
     while (frame_next(&reader, &item) == 1) {
         switch ((int)item.kind) {
         case MSG_ACK:
@@ -205,7 +158,13 @@ static void take_frame(struct edge *self, const void *data, size_t len)
             edge_mqtt_kick(self, item.fixed);
             break;
         case MSG_ADMITTED:
-            edge_http_admitted(self, item.fixed);
+            if (edge_answered(self, ((const struct msg_admitted *)item.fixed)->ref.item))
+                edge_http_admitted(self, item.fixed);
+            break;
+        case MSG_NODE:
+        case MSG_SLOT:
+        case MSG_HOME:
+            edge_lanes_take(self, &item);
             break;
         default:
             metrics_add(METRIC_UNEXPECTED, 1);
@@ -268,8 +227,8 @@ static void on_turn(struct ev_loop *loop, ev_prepare *watcher, int events)
         edge_mqtt_resume(self);
     }
     edge_mqtt_flush(self);
-    for (unsigned i = 0; i < self->shards; i++)
-        send_frame(self, i);
+    edge_lanes_tell(self);
+    edge_lanes_flush(self);
     arm_timeouts(self);
     if (self->stopping && !self->ended &&
         (self->items == 0 || clock_boot_us() >= self->stop_deadline_us)) {
@@ -295,6 +254,7 @@ static void on_more(struct ev_loop *loop, ev_idle *watcher, int events)
 static void on_second(struct ev_loop *loop, ev_timer *watcher, int events)
 {
     (void)loop, (void)events;
+    edge_lanes_second(watcher->data);
     edge_mqtt_second(watcher->data);
     edge_live_second(watcher->data);
 }
@@ -326,13 +286,7 @@ static void stop_watchers(struct edge *self)
 static void interest_changed(void *context, const struct uuid *tenant, const struct uuid *device,
                              unsigned bits)
 {
-    struct edge *self = context;
-    struct msg_interest interest = {
-        .tenant = *tenant, .device = *device, .edge = (uint16_t)self->index, .bits = (uint8_t)bits};
-    if (!uuid_is_nil(device))
-        edge_tell(self, device, MSG_INTEREST, &interest, sizeof interest, NULL, 0);
-    else
-        edge_tell_all(self, MSG_INTEREST, &interest, sizeof interest);
+    edge_lanes_interest(context, tenant, device, bits);
 }
 
 static void open_all(struct edge *self, const struct edge_args *args)
@@ -349,10 +303,9 @@ static void open_all(struct edge *self, const struct edge_args *args)
     buf_init(&self->scratch, FRAME_BYTES_MAX);
     self->inbox = mailbox_open("edge", self->index);
     self->replies = mailbox_open("edge-reply", self->index);
-    for (unsigned i = 0; i < self->shards; i++) {
+    for (unsigned i = 0; i < self->shards; i++)
         self->to_shard[i] = mailbox_connect("shard", i, 0);
-        frame_init(&self->frame[i], FRAME_BYTES_MAX);
-    }
+    edge_lanes_open(self, args);
     for (unsigned i = 0; i < self->queries; i++)
         self->to_query[i] = mailbox_connect("query", i, 0);
     self->loop = ev_loop_new(EVFLAG_AUTO | EVFLAG_NOSIGMASK);
@@ -364,11 +317,9 @@ static void close_all(struct edge *self)
     stop_watchers(self);
     edge_front_close(self);
     lws_context_destroy(self->lws); /* closes every connection, through the callbacks */
-    for (unsigned i = 0; i < self->shards; i++) {
-        send_frame(self, i); /* who has gone */
-        frame_free(&self->frame[i]);
+    edge_lanes_close(self);
+    for (unsigned i = 0; i < self->shards; i++)
         zsock_destroy(&self->to_shard[i]);
-    }
     for (unsigned i = 0; i < self->queries; i++)
         zsock_destroy(&self->to_query[i]);
     zmq_msg_t message;

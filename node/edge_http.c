@@ -300,7 +300,7 @@ static int proceed(struct exchange *x)
     if (!x->request->has_claims)
         return hand_over(x);
     struct msg_admit admit = {.tenant = x->request->claims.tenant, .ref = x->ref};
-    edge_tell(x->edge, &x->request->claims.tenant, MSG_ADMIT, &admit, sizeof admit, NULL, 0);
+    edge_give(x->edge, edge_slot(x->edge, &admit.tenant, NULL), MSG_ADMIT, &admit, NULL, 0);
     return 0;
 }
 

@@ -2,7 +2,8 @@
 /*
  * edge_inside - what the files of the edge share.
  *
- *   edge.c        the loop, its turn, references, credit, requests
+ *   edge.c        the loop, its turn, references, requests
+ *   edge_lanes.c  items to the owners of their slots, credit, the cluster as this edge knows it
  *   edge_listen.c the libwebsockets context and its listening sockets
  *   edge_front.c  the HTTP port: connections on their way to libwebsockets
  *   edge_mqtt.c   MQTT connections: bytes to sessions and back
@@ -11,8 +12,10 @@
  *   edge_http.c   HTTP: REST to the query threads, probes, metrics, files of the dashboard
  *   edge_live.c   live WebSocket
  */
+#include "cluster/lanes.h"
 #include "node/config.h"
 #include "node/edge.h"
+#include "node/homes.h"
 #include "node/request.h"
 #include "node/watchers.h"
 #include "proto/frame.h"
@@ -34,6 +37,7 @@ struct mqtt_conn;
 struct edge {
     const struct config *config;
     unsigned index, shards, queries;
+    uint16_t number; /* of the node */
 
     struct ev_loop *loop;
     ev_prepare turn;
@@ -45,7 +49,7 @@ struct edge {
 
     zsock_t *pipe, *inbox, *replies;
     zsock_t *to_shard[LIMIT_SHARDS];
-    struct frame frame[LIMIT_SHARDS];
+    struct edge_lanes *lanes;
     zsock_t *to_query[LIMIT_QUERIES];
     unsigned asked[LIMIT_QUERIES]; /* requests at each */
     unsigned asked_total;
@@ -54,7 +58,7 @@ struct edge {
     struct peer *peers;
     uint32_t peers_count, peers_cap, peers_free;
 
-    uint64_t items, bytes; /* given to shards, not answered */
+    uint64_t items, bytes; /* given away, not answered */
     bool exhausted;        /* a bound was reached; until well below it again */
     uint32_t resume_at;    /* the connection that was read again last */
     bool timeout_set;      /* by edge_close, in this turn */
@@ -77,16 +81,36 @@ void edge_unref(struct edge *self, const struct msg_ref *ref);
 void *edge_peer(const struct edge *self, const struct msg_ref *ref, enum peer_kind kind);
 /* Closes after so many seconds, or soon and not from within this call: LWS_TO_KILL_ASYNC. */
 void edge_close(struct edge *self, struct lws *wsi, int seconds);
-/* Adds an item for the shard of `key` (a device's id, or a tenant's); sent at the turn's end. */
-void edge_tell(struct edge *self, const struct uuid *key, enum msg_kind kind, const void *fixed,
-               size_t fixed_len, const struct span *texts, size_t texts_count);
-/* The same for every shard. */
-void edge_tell_all(struct edge *self, enum msg_kind kind, const void *fixed, size_t fixed_len);
-/* Counts an item of `size` bytes as given away until its MSG_ACK comes. */
-void edge_charge(struct edge *self, size_t size);
 /* Gives the request to a query thread. False, and still the caller's: too many are there already.
  * A login waits for its turn instead. */
 bool edge_ask(struct edge *self, struct request *request);
+
+/* edge_lanes.c */
+void edge_lanes_open(struct edge *self, const struct edge_args *args);
+void edge_lanes_close(struct edge *self);
+/* The slot of a device; `device` NULL: of what is its tenant's. */
+uint16_t edge_slot(const struct edge *self, const struct uuid *tenant, const struct uuid *device);
+/* Gives an item (lanes_add) away: its size counts against the edge's credit until it is answered.
+ */
+void edge_give(struct edge *self, uint16_t slot, enum msg_kind kind, const void *fixed,
+               const struct span *texts, size_t texts_count);
+/* False: it was answered before. */
+bool edge_answered(struct edge *self, uint32_t item);
+/* Says what no answer follows (lanes_say); to be said again when edge_lanes_tells() says so. */
+void edge_say(struct edge *self, uint16_t slot, enum msg_kind kind, const void *fixed,
+              const struct span *texts, size_t texts_count);
+void edge_lanes_interest(struct edge *self, const struct uuid *tenant, const struct uuid *device,
+                         unsigned bits);
+/* A tenant or device is at home in that region: before anything is given away for it. */
+void edge_lanes_home(struct edge *self, const struct uuid *id, unsigned region);
+/* MSG_NODE, MSG_SLOT or MSG_HOME. */
+void edge_lanes_take(struct edge *self, const struct item *item);
+/* In this turn the slot came to another owner. */
+bool edge_lanes_tells(const struct edge *self, uint16_t slot);
+/* At the end of a turn: what new owners are to be told; then all frames. */
+void edge_lanes_tell(struct edge *self);
+void edge_lanes_flush(struct edge *self);
+void edge_lanes_second(struct edge *self);
 
 /* edge_listen.c */
 /* 0, or ERR_CONFIG: a port or certificate cannot be used; it has been logged. */
@@ -108,6 +132,7 @@ void edge_mqtt_ack(struct edge *self, const struct msg_ack *ack, const char *rea
 void edge_mqtt_kick(struct edge *self, const struct msg_kick *kick);
 void edge_mqtt_resume(struct edge *self); /* there is credit again */
 void edge_mqtt_flush(struct edge *self);
+void edge_mqtt_tell(struct edge *self); /* connections, for edge_lanes_tells() */
 void edge_mqtt_second(struct edge *self);
 void edge_mqtt_goodbye(struct edge *self);
 

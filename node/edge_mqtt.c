@@ -236,28 +236,56 @@ void edge_mqtt_resume(struct edge *self)
 
 /* ---- what comes back ---- */
 
-static void tell_presence(struct mqtt_conn *conn, bool present)
+static void say_presence(struct mqtt_conn *conn)
 {
     const struct principal *who = session_principal(conn->session);
-    if (who->kind != PRINCIPAL_DEVICE || conn->present == present)
-        return;
     struct msg_presence presence = {
-        .tenant = who->tenant, .device = who->device, .ref = conn->ref, .present = present};
+        .ref = conn->ref, .tenant = who->tenant, .device = who->device, .present = conn->present};
+    edge_say(conn->edge, edge_slot(conn->edge, &who->tenant, &who->device), MSG_PRESENCE, &presence,
+             NULL, 0);
+}
+
+static void tell_presence(struct mqtt_conn *conn, bool present)
+{
+    if (session_principal(conn->session)->kind != PRINCIPAL_DEVICE || conn->present == present)
+        return;
     conn->present = present;
-    edge_tell(conn->edge, &who->device, MSG_PRESENCE, &presence, sizeof presence, NULL, 0);
+    say_presence(conn);
+}
+
+static void say_claim(struct mqtt_conn *conn)
+{
+    const char *id = session_client_id(conn->session);
+    struct uuid tenant = session_principal(conn->session)->tenant;
+    struct msg_claim item = {.ref = conn->ref,
+                             .tenant = tenant,
+                             .since_us = conn->since_us,
+                             .client_id_len = (uint16_t)strlen(id)};
+    edge_say(conn->edge, edge_slot(conn->edge, &tenant, NULL),
+             conn->claimed ? MSG_CLAIM : MSG_UNCLAIM, &item, &(struct span){id, item.client_id_len},
+             1);
 }
 
 static void tell_claim(struct mqtt_conn *conn, bool claim)
 {
-    const char *id = session_client_id(conn->session);
     if (conn->claimed == claim)
         return;
-    struct uuid tenant = session_principal(conn->session)->tenant;
-    struct msg_claim item = {
-        .tenant = tenant, .ref = conn->ref, .client_id_len = (uint16_t)strlen(id)};
     conn->claimed = claim;
-    edge_tell(conn->edge, &tenant, claim ? MSG_CLAIM : MSG_UNCLAIM, &item, sizeof item,
-              &(struct span){id, item.client_id_len}, 1);
+    say_claim(conn);
+}
+
+void edge_mqtt_tell(struct edge *self)
+{
+    for (uint32_t i = 0; i < self->peers_count; i++) {
+        struct mqtt_conn *conn = conn_at(self, i);
+        if (conn == NULL || !conn->claimed)
+            continue;
+        const struct principal *who = session_principal(conn->session);
+        if (edge_lanes_tells(self, edge_slot(self, &who->tenant, NULL)))
+            say_claim(conn);
+        if (conn->present && edge_lanes_tells(self, edge_slot(self, &who->tenant, &who->device)))
+            say_presence(conn);
+    }
 }
 
 void edge_mqtt_login(struct edge *self, struct request *answered)
@@ -277,6 +305,10 @@ void edge_mqtt_login(struct edge *self, struct request *answered)
         .principal = &answered->principal,
         .assigned_id = assigned,
     };
+    const struct principal *who = &answered->principal;
+    if (auth.accepted)
+        edge_lanes_home(self, who->kind == PRINCIPAL_DEVICE ? &who->device : &who->tenant,
+                        answered->region);
     struct session_env env = edge_mqtt_env(conn);
     int rc = session_auth(conn->session, &env, &auth);
     edge_mqtt_dirty(conn);
@@ -285,6 +317,7 @@ void edge_mqtt_login(struct edge *self, struct request *answered)
     if (rc != 0)
         principal_clear(&answered->principal);
     if (rc == 0 && session_connected(conn->session)) {
+        conn->since_us = clock_real_us();
         tell_claim(conn, true);
         tell_presence(conn, true);
         read_again(conn);
@@ -315,21 +348,9 @@ static void kick(struct mqtt_conn *conn, uint8_t reason)
 void edge_mqtt_kick(struct edge *self, const struct msg_kick *wanted)
 {
     struct msg_ref ref = wanted->ref;
-    struct uuid device = wanted->device;
-    if (uuid_is_nil(&device)) {
-        struct mqtt_conn *conn = edge_peer(self, &ref, PEER_MQTT);
-        if (conn != NULL)
-            kick(conn, wanted->code);
-        return;
-    }
-    for (uint32_t i = 0; i < self->peers_count; i++) {
-        struct mqtt_conn *conn = conn_at(self, i);
-        if (conn == NULL)
-            continue;
-        const struct principal *who = session_principal(conn->session);
-        if (who->kind == PRINCIPAL_DEVICE && uuid_equal(&who->device, &device))
-            kick(conn, wanted->code);
-    }
+    struct mqtt_conn *conn = edge_peer(self, &ref, PEER_MQTT);
+    if (conn != NULL)
+        kick(conn, wanted->code);
 }
 
 void edge_mqtt_second(struct edge *self)

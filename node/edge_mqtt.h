@@ -18,6 +18,7 @@ struct mqtt_conn {
     struct buf out; /* LWS_PRE free bytes, then what is to be written */
     struct subscription *subscriptions;
     struct mqtt_conn *dirty_next;
+    int64_t since_us; /* accepted, Unix time */
     uint32_t subscriptions_count;
     bool websocket, dirty, stopped, closing, present, claimed;
 };

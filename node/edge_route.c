@@ -12,6 +12,7 @@ struct route {
     const struct session_message *message;
     struct uuid tenant, device;
     struct msg_ref ref;
+    uint16_t slot;
     uint8_t flags;
 };
 
@@ -38,9 +39,7 @@ static void reject(const struct route *route, const char *reason, uint8_t code)
     struct span texts[] = {{message->topic.data, topic_len},
                            {reason, item.reason_len},
                            {message->payload.data, item.payload_len}};
-    edge_charge(route->conn->edge,
-                frame_item_size(MSG_REJECT, topic_len + item.reason_len + item.payload_len));
-    edge_tell(route->conn->edge, &route->device, MSG_REJECT, &item, sizeof item, texts, 3);
+    edge_give(route->conn->edge, route->slot, MSG_REJECT, &item, texts, 3);
 }
 
 /* Partitions exist for this window; the actor's clock and ours are the same machine's. */
@@ -84,9 +83,7 @@ static void send_reading(const struct route *route, const struct reading *readin
     memcpy(item.value, reading->value, sizeof item.value);
     struct span texts[] = {{reading->payload, reading->payload_len},
                            {reading->extra, reading->extra_len}};
-    edge_charge(route->conn->edge,
-                frame_item_size(MSG_READING, (size_t)item.payload_len + item.extra_len));
-    edge_tell(route->conn->edge, &route->device, MSG_READING, &item, sizeof item, texts, 2);
+    edge_give(route->conn->edge, route->slot, MSG_READING, &item, texts, 2);
 }
 
 /* No two readings of an edge arrive in the same microsecond: those that have no timestamp of their
@@ -118,7 +115,7 @@ static void route_telemetry(const struct route *route)
     route->conn->edge->last_arrival_us = now_us + (int64_t)readings->count - 1;
 }
 
-static void route_message(const struct route *route, const struct uuid *key)
+static void route_message(const struct route *route)
 {
     const struct session_message *message = route->message;
     struct msg_message item = {.tenant = route->tenant,
@@ -129,9 +126,7 @@ static void route_message(const struct route *route, const struct uuid *key)
                                .payload_len = (uint32_t)message->payload.len};
     struct span texts[] = {{message->topic.data, message->topic.len},
                            {message->payload.data, message->payload.len}};
-    edge_charge(route->conn->edge,
-                frame_item_size(MSG_MESSAGE, message->topic.len + message->payload.len));
-    edge_tell(route->conn->edge, key, MSG_MESSAGE, &item, sizeof item, texts, 2);
+    edge_give(route->conn->edge, route->slot, MSG_MESSAGE, &item, texts, 2);
 }
 
 void edge_route_publish(struct mqtt_conn *conn, const struct session_message *message)
@@ -146,11 +141,11 @@ void edge_route_publish(struct mqtt_conn *conn, const struct session_message *me
     struct uuid named;
     route.ref.packet_id = message->packet_id;
     /* That the topic lies below the sender's own tenant, the session has seen to. */
-    if (topic_parse_device((const char *)message->topic.data, message->topic.len, &named,
-                           &route.device, &rest, &rest_len) != 0)
-        route_message(&route, &route.tenant);
-    else if (rest_len == 9 && memcmp(rest, "telemetry", 9) == 0)
+    bool of_device = topic_parse_device((const char *)message->topic.data, message->topic.len,
+                                        &named, &route.device, &rest, &rest_len) == 0;
+    route.slot = edge_slot(conn->edge, &route.tenant, of_device ? &route.device : NULL);
+    if (of_device && rest_len == 9 && memcmp(rest, "telemetry", 9) == 0)
         route_telemetry(&route);
     else
-        route_message(&route, &route.device);
+        route_message(&route);
 }

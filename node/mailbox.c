@@ -49,6 +49,19 @@ bool mailbox_post(zsock_t *to, const void *data, size_t len)
     return rc >= 0;
 }
 
+void mailbox_post_two(zsock_t *to, const void *first, size_t first_len, const void *second,
+                      size_t second_len)
+{
+    zmq_msg_t message;
+    CHECK(zmq_msg_init_size(&message, first_len + second_len) == 0);
+    memcpy(zmq_msg_data(&message), first, first_len);
+    memcpy((uint8_t *)zmq_msg_data(&message) + first_len, second, second_len);
+    if (zmq_msg_send(&message, zsock_resolve(to), ZMQ_DONTWAIT) < 0) {
+        CHECK(errno == ETERM || errno == EAGAIN);
+        zmq_msg_close(&message);
+    }
+}
+
 void mailbox_give(zsock_t *to, void *object)
 {
     PASS_ON(object);

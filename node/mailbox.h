@@ -17,6 +17,9 @@ zsock_t *mailbox_open_bounded(const char *name, unsigned index, int frames);
 zsock_t *mailbox_connect(const char *name, unsigned index, int frames);
 /* Copies `len` bytes as one message. False: the bound is reached (never for frames == 0). */
 bool mailbox_post(zsock_t *to, const void *data, size_t len);
+/* Two pieces as one message, without a bound. */
+void mailbox_post_two(zsock_t *to, const void *first, size_t first_len, const void *second,
+                      size_t second_len);
 /* Hands over a heap object: the receiver owns it. */
 void mailbox_give(zsock_t *to, void *object);
 /* The next message without waiting; false: none. `zmq_msg_t` is to be closed by the caller. */

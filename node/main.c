@@ -7,6 +7,7 @@
 #include "node/control.h"
 #include "node/edge.h"
 #include "node/log.h"
+#include "node/mesh.h"
 #include "node/notifier.h"
 #include "node/query.h"
 #include "node/redis.h"
@@ -32,8 +33,11 @@ static void on_signal(int number)
 struct node {
     const struct config *config;
     int64_t incarnation;
+    uint16_t number;
+    char mesh_key[41], mesh_secret[41];
+    struct mesh_loop loop;
     zactor_t *edges[LIMIT_EDGES], *shards[LIMIT_SHARDS], *writers[LIMIT_WRITERS];
-    zactor_t *queries[LIMIT_QUERIES], *redis, *notifier, *control;
+    zactor_t *queries[LIMIT_QUERIES], *redis, *notifier, *control, *mesh;
 };
 
 static void *args_of(const void *args, size_t size)
@@ -56,7 +60,8 @@ static void start_threads(struct node *self)
 {
     const struct config *config = self->config;
     for (unsigned i = 0; i < config->shards; i++)
-        self->shards[i] = START(shard_actor, shard_args, config, i);
+        self->shards[i] =
+            START(shard_actor, shard_args, config, i, self->incarnation, self->number, &self->loop);
     for (unsigned i = 0; i < config->writers; i++)
         self->writers[i] = START(writer_actor, writer_args, config, i, self->incarnation);
     for (unsigned i = 0; i < config->queries; i++)
@@ -65,8 +70,34 @@ static void start_threads(struct node *self)
         self->redis = zactor_new(redis_actor, (void *)config);
     self->notifier = START(notifier_actor, notifier_args, config, self->incarnation);
     for (unsigned i = 0; i < config->edges; i++)
-        self->edges[i] = START(edge_actor, edge_args, config, i);
-    self->control = START(control_actor, control_args, config, self->incarnation);
+        self->edges[i] = START(edge_actor, edge_args, config, i, self->incarnation, self->number);
+    self->control =
+        START(control_actor, control_args, config, self->incarnation, self->number, self->mesh_key);
+}
+
+static void take_pending_signal(void)
+{
+    sigset_t mask;
+    const struct timespec now = {0};
+    sigemptyset(&mask);
+    sigaddset(&mask, SIGINT);
+    sigaddset(&mask, SIGTERM);
+    int number = sigtimedwait(&mask, NULL, &now);
+    if (number > 0)
+        stop = number;
+}
+
+/* SIGTERM: others serve its devices before it ends. A second signal does not wait for that. */
+static void hand_off(struct node *self)
+{
+    zpoller_t *drained = zpoller_new(self->control, NULL);
+    CHECK(drained != NULL);
+    zstr_send(self->control, CONTROL_DRAIN);
+    while (stop == 0 && zpoller_wait(drained, 100) == NULL && !zpoller_terminated(drained))
+        take_pending_signal();
+    if (stop == 0)
+        zsock_wait(self->control);
+    zpoller_destroy(&drained);
 }
 
 /* All at once: what they wait for, a database that is away, may be the same. */
@@ -156,7 +187,9 @@ static int run(const struct config *config)
     take_signals();
     raise_descriptor_limit();
     start_zmq();
-    int rc = control_register(config, &stop, &node.incarnation, reason, sizeof reason);
+    mesh_keypair(node.mesh_key, node.mesh_secret);
+    int rc = control_register(config, node.mesh_key, &stop, &node.incarnation, &node.number, reason,
+                              sizeof reason);
     if (rc != 0) {
         if (stop == 0)
             log_event(LEVEL_ERROR, "register_failed", "reason", "%s", reason);
@@ -168,7 +201,10 @@ static int run(const struct config *config)
     bool failed = edge_failures() > 0;
     if (!failed) {
         log_event(LEVEL_INFO, "ready", "text", "incarnation %ld", (long)node.incarnation);
-        log_event(LEVEL_INFO, "stopping", "text", "signal %d", wait_for_signal());
+        int number = wait_for_signal();
+        log_event(LEVEL_INFO, "stopping", "text", "signal %d", number);
+        if (number == SIGTERM)
+            hand_off(&node);
     }
     end_threads(&node);
     zsys_shutdown();

@@ -4,8 +4,10 @@
 #include "node/config.h"
 #include "node/log.h"
 #include "node/mailbox.h"
+#include "node/mesh.h"
 #include "node/metrics.h"
 #include "proto/check.h"
+#include "proto/mesh.h"
 #include <sys/random.h>
 
 #define TICK_US 100000
@@ -15,7 +17,8 @@
 struct shard_thread {
     unsigned index, edges;
     shard_t *shard;
-    zsock_t *inbox, *done, *writer, *redis;
+    struct mesh_loop *loop;
+    zsock_t *inbox, *done, *writer, *redis, *mesh, *control;
     zsock_t *edge[LIMIT_EDGES];
     struct shard_counts told; /* what the metrics know of */
     int64_t next_tick_us;
@@ -23,10 +26,13 @@ struct shard_thread {
     bool drained, ending; /* ending: the writers get nothing more */
 };
 
-static shard_t *make_shard(const struct config *config, unsigned index)
+static shard_t *make_shard(const struct shard_args *args)
 {
+    const struct config *config = args->config;
     struct shard_config sc = {
-        .index = index,
+        .index = args->index,
+        .node = args->number,
+        .life = (uint16_t)args->incarnation,
         .edges = (uint32_t)config->edges,
         .redis = config->redis_url[0] != '\0',
         .requests_per_minute = (uint32_t)config->rate_limit,
@@ -45,12 +51,15 @@ static void open_all(struct shard_thread *self, const struct shard_args *args)
     const struct config *config = args->config;
     self->index = args->index;
     self->edges = (unsigned)config->edges;
-    self->shard = make_shard(config, args->index);
+    self->shard = make_shard(args);
     self->inbox = mailbox_open("shard", args->index);
     self->done = mailbox_open("done", args->index);
     self->writer = mailbox_connect("writer", args->index % (unsigned)config->writers, 0);
     if (config->redis_url[0] != '\0')
         self->redis = mailbox_connect("redis", 0, LIMIT_REDIS_FRAMES);
+    self->mesh = mailbox_connect("mesh", 0, 0);
+    self->control = mailbox_connect("control-released", 0, 0);
+    self->loop = args->loop;
     for (unsigned i = 0; i < self->edges; i++)
         self->edge[i] = mailbox_connect("edge", i, 0);
 }
@@ -61,6 +70,8 @@ static void close_all(struct shard_thread *self)
     zsock_destroy(&self->done);
     zsock_destroy(&self->writer);
     zsock_destroy(&self->redis);
+    zsock_destroy(&self->mesh);
+    zsock_destroy(&self->control);
     for (unsigned i = 0; i < self->edges; i++)
         zsock_destroy(&self->edge[i]);
     shard_destroy(&self->shard);
@@ -107,6 +118,31 @@ static bool send_frame(struct frame *frame, zsock_t *to)
     return mailbox_post(to, bytes.data, bytes.len);
 }
 
+static void send_far(struct shard_thread *self, const struct shard_far *far, enum mesh_kind kind,
+                     struct frame *frames, unsigned count, bool droppable)
+{
+    for (unsigned i = 0; i < count; i++) {
+        if (frames[i].count == 0)
+            continue;
+        struct span bytes = frame_finish(&frames[i]);
+        const struct mesh_head head = {far->node, far->life, (uint8_t)kind, (uint8_t)i, droppable};
+        mailbox_post_two(self->mesh, &head, sizeof head, bytes.data, bytes.len);
+        frame_clear(&frames[i]);
+    }
+}
+
+static void send_to_nodes(struct shard_thread *self, struct shard_out *out)
+{
+    for (uint32_t n = 0; n < out->far_end; n++) {
+        struct shard_far *far = out->far[n];
+        if (far == NULL)
+            continue;
+        send_far(self, far, MESH_EDGE, far->edge, far->edges, false);
+        send_far(self, far, MESH_EDGE, far->watchers, far->edges, true);
+        send_far(self, far, MESH_SHARD, far->shard, far->shards, false);
+    }
+}
+
 static void send_all(struct shard_thread *self)
 {
     struct shard_out *out = shard_output(self->shard);
@@ -118,6 +154,9 @@ static void send_all(struct shard_thread *self)
     if (!send_frame(&out->redis, self->redis))
         metrics_add(METRIC_REDIS_DROPPED, out->redis.count);
     frame_clear(&out->redis);
+    send_frame(&out->control, self->control);
+    frame_clear(&out->control);
+    send_to_nodes(self, out);
     while (!self->ending && (batch = shard_next_batch(self->shard)) != NULL)
         mailbox_give(self->writer, batch);
 }
@@ -135,6 +174,8 @@ static void tell_metrics(struct shard_thread *self)
     metrics_add(METRIC_UNEXPECTED, (int64_t)(now->unexpected - told->unexpected));
     metrics_add(METRIC_ACTORS, (int64_t)(now->actors - told->actors));
     metrics_add(METRIC_ACTIVE_DEVICES, (int64_t)(now->active - told->active));
+    metrics_add(METRIC_SLOTS, (int64_t)(now->slots - told->slots));
+    metrics_add(METRIC_MOVED_ITEMS, (int64_t)(now->moved - told->moved));
     *told = *now;
 }
 
@@ -183,6 +224,7 @@ static void run(struct shard_thread *self, zsock_t *pipe)
             return;
         take_frames(self);
         tick(self);
+        self->loop->turned_us[self->index] = clock_boot_us();
         send_all(self);
         tell_metrics(self);
         tell_drained(self, pipe);

@@ -2,8 +2,9 @@
 /*
  * shard_thread - carries messages in and out of one shard (actors/shard), which decides.
  *
- * In:    mailbox "shard-<index>": frames of edges and control; "done-<index>": batches, committed.
- * Out:   mailboxes "edge-N", "redis-0" (droppable), "writer-K".
+ * In:    mailbox "shard-<index>": frames of edges, control and the mesh; "done-<index>": batches,
+ *        committed.
+ * Out:   mailboxes "edge-N", "mesh-0", "control-released-0", "redis-0" (droppable), "writer-K".
  * Owner: its shard and the batches that are not at the writer.
  * Bound: none of its own: edges have credit for what can be in here.
  */
@@ -11,10 +12,14 @@
 #include <stdint.h>
 
 struct config;
+struct mesh_loop;
 
 struct shard_args {
     const struct config *config;
     unsigned index;
+    int64_t incarnation; /* of this node, and its number */
+    uint16_t number;
+    struct mesh_loop *loop; /* where the thread says that it turns */
 };
 
 /* A zactor; frees `args`. SHARD_DRAIN by its pipe, once the edges have ended, lets it finish what

@@ -42,6 +42,15 @@ void watchers_free(struct watchers *self)
     self->count = self->cap = 0;
 }
 
+void watchers_keys(const struct watchers *self,
+                   void (*fn)(void *context, const struct uuid *tenant, const struct uuid *device,
+                              unsigned bits),
+                   void *context)
+{
+    for (uint32_t i = 0; i < self->count; i++)
+        fn(context, &self->keys[i]->tenant, &self->keys[i]->device, self->keys[i]->bits);
+}
+
 static struct watch_key *add_key(struct watchers *self, const struct pair *pair)
 {
     if (self->count == self->cap) {

@@ -37,6 +37,11 @@ void watchers_free(struct watchers *self);
 int watchers_add(struct watchers *self, struct watch *watch, const struct uuid *tenant,
                  const struct uuid *device) MUST_CHECK;
 void watchers_remove(struct watchers *self, struct watch *watch);
+/* Calls `fn` for each (tenant, device or nil) that is watched, with what is wanted of it. */
+void watchers_keys(const struct watchers *self,
+                   void (*fn)(void *context, const struct uuid *tenant, const struct uuid *device,
+                              unsigned bits),
+                   void *context);
 /* Calls `fn` for each watch of this device, or of all of the tenant's, that wants `bit`. `fn` may
  * not add or remove any. */
 void watchers_each(const struct watchers *self, const struct uuid *tenant,

@@ -104,6 +104,7 @@ struct batch_load {
     /* answers */
     bool found;
     uint8_t status;
+    uint8_t region; /* number of that in which its slot lies */
     struct uuid tenant;
     int64_t last_seen_us; /* 0: never */
     int64_t newest_us;    /* timestamp of its newest reading; 0: none */

@@ -16,6 +16,10 @@ static const size_t fixed_sizes[] = {
     [MSG_MESSAGE] = sizeof(struct msg_message),   [MSG_CLAIM] = sizeof(struct msg_claim),
     [MSG_UNCLAIM] = sizeof(struct msg_claim),     [MSG_ADMIT] = sizeof(struct msg_admit),
     [MSG_CHANGED] = sizeof(struct msg_device),    [MSG_WAKE] = sizeof(struct msg_device),
+    [MSG_HOME] = sizeof(struct msg_home),         [MSG_NODE] = sizeof(struct msg_node),
+    [MSG_SLOT] = sizeof(struct msg_slot),         [MSG_RELEASE] = sizeof(struct msg_slot),
+    [MSG_GIVE] = sizeof(struct msg_slot),         [MSG_RELEASED] = sizeof(struct msg_slot),
+    [MSG_SNAPSHOT] = sizeof(struct msg_snapshot), [MSG_GIVEN] = sizeof(struct msg_slot),
     [MSG_ACK] = sizeof(struct msg_ack),           [MSG_EVENT] = sizeof(struct msg_event),
     [MSG_KICK] = sizeof(struct msg_kick),         [MSG_ADMITTED] = sizeof(struct msg_admitted),
 };
@@ -30,6 +34,7 @@ static size_t texts_expected(enum msg_kind kind, const void *fixed)
     const struct msg_claim *claim = fixed;
     const struct msg_ack *ack = fixed;
     const struct msg_event *event = fixed;
+    const struct msg_snapshot *snapshot = fixed;
     switch (kind) {
     case MSG_READING:
         return (size_t)reading->payload_len + reading->extra_len;
@@ -44,11 +49,20 @@ static size_t texts_expected(enum msg_kind kind, const void *fixed)
         return ack->reason_len;
     case MSG_EVENT:
         return (size_t)event->topic_len + event->body_len;
+    case MSG_SNAPSHOT:
+        return (size_t)snapshot->rules_len + snapshot->hours_len + snapshot->latest_len;
     case MSG_PRESENCE:
     case MSG_INTEREST:
     case MSG_ADMIT:
     case MSG_CHANGED:
     case MSG_WAKE:
+    case MSG_HOME:
+    case MSG_NODE:
+    case MSG_SLOT:
+    case MSG_RELEASE:
+    case MSG_GIVE:
+    case MSG_RELEASED:
+    case MSG_GIVEN:
     case MSG_KICK:
     case MSG_ADMITTED:
         break;
@@ -74,35 +88,72 @@ void frame_clear(struct frame *self)
     self->count = 0;
 }
 
-int frame_add(struct frame *self, enum msg_kind kind, const void *fixed, size_t fixed_len,
-              const struct span *texts, size_t texts_count)
+/* Room for an item of `size` bytes at the end; NULL: full, and nothing is changed. */
+static uint8_t *make_room(struct frame *self, size_t size)
 {
-    struct item_header header = {.kind = (uint8_t)kind};
-    size_t size = sizeof header + fixed_len;
-    CHECK(kind > 0 && kind < KINDS && fixed_len == fixed_sizes[kind]);
-    for (size_t i = 0; i < texts_count; i++)
-        size += texts[i].len;
     uint8_t *out = buf_reserve(&self->bytes, size + (self->bytes.len == 0 ? HEADER_ROOM : 0));
     if (out == NULL) {
         self->bytes.failed = false;
-        return ERR_FULL;
+        return NULL;
     }
     if (self->bytes.len == 0) {
         out += HEADER_ROOM;
         self->bytes.len = HEADER_ROOM;
     }
-    header.size = (uint32_t)size;
+    self->bytes.len += size;
+    self->count++;
+    return out;
+}
+
+void frame_item_write(void *to, enum msg_kind kind, const void *fixed, const struct span *texts,
+                      size_t texts_count)
+{
+    struct item_header header = {.size = sizeof header, .kind = (uint8_t)kind};
+    uint8_t *out = to;
+    header.size += (uint32_t)fixed_sizes[kind];
+    for (size_t i = 0; i < texts_count; i++)
+        header.size += (uint32_t)texts[i].len;
     memcpy(out, &header, sizeof header);
-    memcpy(out + sizeof header, fixed, fixed_len);
-    out += sizeof header + fixed_len;
+    memcpy(out + sizeof header, fixed, fixed_sizes[kind]);
+    out += sizeof header + fixed_sizes[kind];
     for (size_t i = 0; i < texts_count; i++) {
         if (texts[i].len > 0)
             memcpy(out, texts[i].data, texts[i].len);
         out += texts[i].len;
     }
-    self->bytes.len += size;
-    self->count++;
+}
+
+int frame_add(struct frame *self, enum msg_kind kind, const void *fixed, size_t fixed_len,
+              const struct span *texts, size_t texts_count)
+{
+    size_t size = sizeof(struct item_header) + fixed_len;
+    CHECK(kind > 0 && kind < KINDS && fixed_len == fixed_sizes[kind]);
+    for (size_t i = 0; i < texts_count; i++)
+        size += texts[i].len;
+    uint8_t *out = make_room(self, size);
+    if (out == NULL)
+        return ERR_FULL;
+    frame_item_write(out, kind, fixed, texts, texts_count);
     return 0;
+}
+
+int frame_add_written(struct frame *self, const void *item, size_t size)
+{
+    uint8_t *out = make_room(self, size);
+    if (out == NULL)
+        return ERR_FULL;
+    memcpy(out, item, size);
+    return 0;
+}
+
+void *frame_item_fixed(void *item)
+{
+    return (uint8_t *)item + sizeof(struct item_header);
+}
+
+size_t frame_fixed_size(enum msg_kind kind)
+{
+    return fixed_sizes[kind];
 }
 
 size_t frame_item_size(enum msg_kind kind, size_t texts_len)

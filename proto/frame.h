@@ -27,6 +27,15 @@ struct span {
 /* 0, or ERR_FULL with nothing added. */
 int frame_add(struct frame *self, enum msg_kind kind, const void *fixed, size_t fixed_len,
               const struct span *texts, size_t texts_count) MUST_CHECK;
+/* An item by itself, as it is in a frame: `to` has frame_item_size() bytes. */
+void frame_item_write(void *to, enum msg_kind kind, const void *fixed, const struct span *texts,
+                      size_t texts_count);
+/* Adds such an item. 0, or ERR_FULL with nothing added. */
+int frame_add_written(struct frame *self, const void *item, size_t size) MUST_CHECK;
+/* The packed struct of such an item. */
+void *frame_item_fixed(void *item);
+/* Bytes of the packed struct of a kind. */
+size_t frame_fixed_size(enum msg_kind kind);
 /* Bytes that an item with so many of texts has in a frame: what a sender's credit counts. */
 size_t frame_item_size(enum msg_kind kind, size_t texts_len);
 /* The finished bytes, valid until the next call; the frame is then to be cleared. */

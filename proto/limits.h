@@ -50,9 +50,9 @@
 #define LIMIT_READING_FUTURE_DAYS 1
 /* Slots of a region (design, Ownership). */
 #define LIMIT_SLOTS 4096
-/* Nodes that the cluster remembers, and its regions: one more is refused when it registers. */
-#define LIMIT_NODES 256
+/* Regions of a cluster, and nodes; a node or region past them is refused. */
 #define LIMIT_REGIONS 16
+#define LIMIT_NODES 256
 /* Threads of one kind in a node. */
 #define LIMIT_EDGES 8
 #define LIMIT_SHARDS 16

@@ -6,11 +6,21 @@
  * kinds share a frame, so that what one sender says keeps its order. MSG_VERSION goes up with any
  * change of a layout.
  */
+#include "proto/limits.h"
 #include "proto/reading.h"
 #include "proto/uuid.h"
+#include <stdbool.h>
 #include <stdint.h>
 
-#define MSG_VERSION 1
+#define MSG_VERSION 2
+
+/* A slot of the whole cluster: its region's number, then its number there (LIMIT_SLOTS). */
+#define MSG_SLOT_BITS 12
+static inline uint16_t msg_slot(unsigned region, unsigned slot)
+{
+    return (uint16_t)(region << MSG_SLOT_BITS | slot);
+}
+#define MSG_NOBODY UINT16_MAX /* no node */
 
 enum msg_kind {
     MSG_READING = 1, /* edge → shard: one reading; payload, extra */
@@ -24,31 +34,57 @@ enum msg_kind {
     MSG_CHANGED,  /* control → shard: device's rules, credentials or existence changed */
     MSG_WAKE,     /* control → shard: device is not offline in the database: watch its timers */
 
+    MSG_HOME, /* control → edge, shard → edge: the region of a tenant's or device's slots */
+
+    /* The cluster, as control reads it: to edges and shards. */
+    MSG_NODE,     /* a node is alive (or no more) */
+    MSG_SLOT,     /* who owns a slot; from a shard to edges: it is no more (or anew) its owner */
+    MSG_RELEASE,  /* control → shard: take no more of the slot, and say when it is at rest */
+    MSG_GIVE,     /* control → shard: it is the target's now: send what is known of its devices */
+    MSG_RELEASED, /* shard → control: the slot is at rest */
+    MSG_SNAPSHOT, /* shard → shard: a device as its former owner knew it; rules, hour, latest */
+    MSG_GIVEN,    /* shard → shard: that was all of the slot */
+
     MSG_ACK,      /* shard → edge: the item is durable (or refused); reason */
     MSG_EVENT,    /* shard → edge, redis: confirmed reading, alert, status, message; body */
     MSG_KICK,     /* shard → edge: close this connection (client id taken over, device deleted) */
     MSG_ADMITTED, /* shard → edge: the answer to ADMIT */
 };
 
-/* Where an answer goes: edge thread, its connection, and which use of that connection's place. */
+/* Where an answer goes: node, edge thread, its connection, and which use of that connection's
+ * place; and for whom the item is: a slot, and its epoch as the sender knows it. The first member
+ * of each item of a lane (cluster/lanes.h), which fills in node to item. */
 struct msg_ref {
-    uint16_t edge;
+    uint16_t
+        node; /* number of the node, and its incarnation's lower bits: never another's answer */
+    uint16_t life;
+    uint8_t edge;
+    uint8_t again; /* an owner that has died may have stored it */
+    uint16_t slot;
+    uint32_t epoch;
+    uint32_t item;      /* the lane's name for it; 0: it keeps none */
     uint16_t packet_id; /* 0: QoS 0 */
     uint32_t conn;
     uint32_t generation;
 } __attribute__((packed));
 
+/* The same connection at the same edge of the same incarnation of its node. */
+static inline bool msg_same_connection(const struct msg_ref *a, const struct msg_ref *b)
+{
+    return a->node == b->node && a->life == b->life && a->edge == b->edge && a->conn == b->conn &&
+           a->generation == b->generation;
+}
+
 enum msg_flags {
     MSG_QOS_MASK = 3,
     MSG_DUP = 4,
     MSG_RETAIN = 8,
-    MSG_LAST = 16,     /* the last reading of its PUBLISH: its commit acknowledges the PUBLISH */
-    MSG_REPLAYED = 32, /* found not to be stored: the actor may append it */
+    MSG_LAST = 16, /* the last reading of its PUBLISH: its commit acknowledges the PUBLISH */
 };
 
 struct msg_reading {
-    struct uuid tenant, device;
     struct msg_ref ref;
+    struct uuid tenant, device;
     uint8_t flags;
     uint8_t present; /* bit per metric (reading.h) */
     uint32_t
@@ -60,8 +96,8 @@ struct msg_reading {
 } __attribute__((packed));
 
 struct msg_reject {
-    struct uuid tenant, device; /* device: nil when the topic names none */
     struct msg_ref ref;
+    struct uuid tenant, device; /* device: nil when the topic names none */
     uint8_t flags;
     uint8_t code; /* MQTT 5 reason code for the acknowledgement */
     uint16_t topic_len, reason_len;
@@ -69,8 +105,8 @@ struct msg_reject {
 } __attribute__((packed));
 
 struct msg_presence {
-    struct uuid tenant, device;
     struct msg_ref ref;
+    struct uuid tenant, device;
     uint8_t present; /* 1 connected, 0 gone */
 } __attribute__((packed));
 
@@ -83,28 +119,29 @@ enum msg_interest_bits {
 };
 
 struct msg_interest {
+    struct msg_ref ref;         /* the edge; slot and epoch only where a device is named */
     struct uuid tenant, device; /* device: nil for any */
-    uint16_t edge;
-    uint8_t bits; /* what the edge wants of it from now on, 0: nothing */
+    uint8_t bits;               /* what the edge wants of it from now on, 0: nothing */
 } __attribute__((packed));
 
 struct msg_message {
-    struct uuid tenant, device; /* device: nil for topics not below devices/ */
     struct msg_ref ref;
+    struct uuid tenant, device; /* device: nil for topics not below devices/ */
     uint8_t flags;
     uint16_t topic_len;
     uint32_t payload_len;
 } __attribute__((packed));
 
 struct msg_claim {
-    struct uuid tenant;
     struct msg_ref ref;
+    struct uuid tenant;
+    int64_t since_us; /* when it connected: of two, the later holds the client id */
     uint16_t client_id_len;
 } __attribute__((packed));
 
 struct msg_admit {
-    struct uuid tenant;
     struct msg_ref ref;
+    struct uuid tenant;
 } __attribute__((packed));
 
 struct msg_admitted {
@@ -116,6 +153,57 @@ struct msg_admitted {
 
 struct msg_device {
     struct uuid tenant, device;
+    uint16_t slot; /* WAKE: of whom it is one */
+} __attribute__((packed));
+
+struct msg_node {
+    uint16_t node, life;
+    uint8_t alive;
+    uint8_t edges, shards; /* threads */
+} __attribute__((packed));
+
+/* That of a device goes before that of its tenant; without either it is region 0. From a shard: the
+ * item `ref.item` is not for the slot that it came to. */
+struct msg_home {
+    struct msg_ref ref;
+    struct uuid id;
+    uint8_t region;
+} __attribute__((packed));
+
+enum msg_slot_flags {
+    SLOT_CLEAN =
+        1, /* from its owner: of what it did not acknowledge, nothing is or will be stored */
+    SLOT_AWAITS = 2, /* from control: its former owner lives and will send MSG_GIVEN */
+};
+
+/* SLOT, RELEASE (owner: whom it will be given to), RELEASED, GIVE, GIVEN. */
+struct msg_slot {
+    uint16_t slot;
+    uint16_t from, from_life; /* SLOT from a shard: its node */
+    uint16_t owner;
+    uint8_t flags;
+    uint32_t epoch;
+} __attribute__((packed));
+
+/* One rule of a snapshot. */
+struct msg_rule {
+    struct uuid id;
+    double threshold;
+    int64_t cooldown_us, last_fired_us;
+    uint8_t operator;
+    char metric[LIMIT_METRIC_NAME_BYTES + 1];
+} __attribute__((packed));
+
+/* What a device's actor knows and the database does not, or not yet. */
+struct msg_snapshot {
+    struct uuid tenant, device;
+    uint16_t slot;
+    uint32_t epoch;
+    uint8_t status; /* enum device_status */
+    uint8_t dirty;
+    int64_t last_seen_us, newest_us, touched_us, disconnected_us;
+    uint16_t rules_count;
+    uint32_t rules_len, hours_len, latest_len; /* texts: rules, sums of its hour, newest payload */
 } __attribute__((packed));
 
 struct msg_ack {
@@ -141,9 +229,7 @@ struct msg_event {
     uint32_t body_len;
 } __attribute__((packed));
 
-/* One connection, or (device not nil) all of a device's. */
 struct msg_kick {
     struct msg_ref ref;
-    struct uuid device;
     uint8_t code; /* MQTT 5 DISCONNECT reason code */
 } __attribute__((packed));

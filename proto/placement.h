@@ -11,11 +11,11 @@
 #define PLACEMENT_NOBODY UINT16_MAX
 
 struct placement_node {
-    uint16_t number;   /* cluster_nodes.number */
-    uint16_t region;   /* region number */
-    uint32_t weight;   /* share of slots relative to others; 100 is the usual one, 0: none */
-    const char *name;  /* node_id: its places on the ring come from it */
-    bool may_hold;     /* active: it may be given slots. False: draining, so it gives all away */
+    uint16_t number;  /* cluster_nodes.number */
+    uint16_t region;  /* region number */
+    uint32_t weight;  /* share of slots relative to others; 100 is the usual one, 0: none */
+    const char *name; /* node_id: its places on the ring come from it */
+    bool may_hold;    /* active: it may be given slots. False: draining, so it gives all away */
 };
 
 /* A slot as it is, and (answer) as it is to be. */

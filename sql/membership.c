@@ -38,7 +38,7 @@ static int check_mesh_version(struct ask *db, const struct member *self)
 
 #define NAMED_REGIONS                                                                              \
     "(SELECT btrim(name) AS region, min(place) AS place FROM "                                     \
-    "unnest(string_to_array($1, ',') || $2::text) WITH ORDINALITY AS named (name, place) "               \
+    "unnest(string_to_array($1, ',') || $2::text) WITH ORDINALITY AS named (name, place) "         \
     "WHERE btrim(name) <> '' GROUP BY 1) named"
 
 /* Those of the list that are new get the next numbers, in its order, its own region last. */

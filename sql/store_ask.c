@@ -133,9 +133,10 @@ static bool checks_answer(const PGresult *result, struct batch *batch, struct st
 
 #define SQL_LOADS                                                                                  \
     "SELECT l.n, d.tenant_id, d.status, d.last_seen, (SELECT t.timestamp FROM telemetry t "        \
-    "WHERE t.device_id = d.id ORDER BY t.timestamp DESC LIMIT 1) "                                 \
+    "WHERE t.device_id = d.id ORDER BY t.timestamp DESC LIMIT 1), COALESCE(g.number, 0) "          \
     "FROM unnest($1::uuid[]) WITH ORDINALITY AS l (device, n) "                                    \
     "JOIN devices d ON d.id = l.device JOIN tenants o ON o.id = d.tenant_id "                      \
+    "LEFT JOIN cluster_regions g ON g.region = COALESCE(d.home_region, o.home_region) "            \
     "WHERE o.status = 'active'"
 #define SQL_RULES                                                                                  \
     "SELECT l.n, r.id, r.threshold, r.cooldown_minutes, r.last_fired_at, r.operator, r.metric "    \
@@ -173,6 +174,7 @@ static bool loads_answer(const PGresult *result, struct batch *batch, struct ste
         load->status = status_of(db_text(result, row, 2));
         load->last_seen_us = db_time_us(result, row, 3);
         load->newest_us = db_time_us(result, row, 4);
+        load->region = (uint8_t)db_int4(result, row, 5);
     }
     return true;
 }

@@ -2,6 +2,7 @@
 #include "proto/limits.h"
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #define DAYS_AHEAD "7"
 
@@ -38,18 +39,20 @@ int upkeep_awake(struct ask *db, struct uuid *cursor, upkeep_tell *tell, void *a
     struct uuid_text after = uuid_text(cursor);
     struct uuid tenant, device;
     snprintf(limit, sizeof limit, "%d", UPKEEP_PAGE);
-    PGresult *rows =
-        ask_rows(db,
-                 "SELECT id, tenant_id FROM devices WHERE status IN ('online', 'idle') "
-                 "AND id > $1::uuid ORDER BY id LIMIT $2",
-                 2, (const char *[]){after.s, limit});
+    PGresult *rows = ask_rows(db,
+                              "SELECT d.id, d.tenant_id, COALESCE(r.number, 0) FROM devices d "
+                              "JOIN tenants t ON t.id = d.tenant_id LEFT JOIN cluster_regions r "
+                              "ON r.region = COALESCE(d.home_region, t.home_region) "
+                              "WHERE d.status IN ('online', 'idle') AND d.id > $1::uuid "
+                              "ORDER BY d.id LIMIT $2",
+                              2, (const char *[]){after.s, limit});
     if (rows == NULL)
         return ask_error(db);
     int count = PQntuples(rows);
     for (int row = 0; row < count; row++)
         if (uuid_parse(PQgetvalue(rows, row, 0), UUID_TEXT_LEN, &device) == 0 &&
             uuid_parse(PQgetvalue(rows, row, 1), UUID_TEXT_LEN, &tenant) == 0) {
-            tell(arg, &tenant, &device);
+            tell(arg, &tenant, &device, (unsigned)strtoul(PQgetvalue(rows, row, 2), NULL, 10));
             *cursor = device;
         }
     PQclear(rows);

@@ -16,7 +16,8 @@ int upkeep_partitions(struct ask *db, int64_t retention_days) MUST_CHECK;
 int upkeep_retention(struct ask *db, int64_t retention_days) MUST_CHECK;
 
 #define UPKEEP_PAGE 1000
-typedef void upkeep_tell(void *arg, const struct uuid *tenant, const struct uuid *device);
+typedef void upkeep_tell(void *arg, const struct uuid *tenant, const struct uuid *device,
+                         unsigned region);
 /* The next page of devices that are not offline, after `*cursor` (nil at first), which moves. The
  * number of devices (0: the end), or as ask_do. */
 int upkeep_awake(struct ask *db, struct uuid *cursor, upkeep_tell *tell, void *arg) MUST_CHECK;

@@ -1,0 +1,143 @@
+/* A slot's way to another node: what its devices' actors know and the database does not, or not
+ * yet, and who watches them. Who is connected and who holds which client id, the edges tell anew.
+ */
+#include "actors/shard_inside.h"
+#include <stdlib.h>
+
+/* A change of rules told so lately may have come before the snapshots that it concerns. */
+#define CHANGE_US 30000000LL
+
+struct giving {
+    struct shard *self;
+    struct frame *to;
+    const struct msg_slot *order;
+    const struct device *device;
+};
+
+static void give_interest(void *context, uint32_t end, unsigned bits)
+{
+    const struct giving *g = context;
+    uint32_t node = end / LIMIT_EDGES;
+    const struct shard_far *far = node < g->self->out.far_end ? g->self->out.far[node] : NULL;
+    struct msg_interest item = {
+        .ref = {.node = (uint16_t)node,
+                .life = node == g->self->config.node ? g->self->config.life : 0,
+                .edge = (uint8_t)(end % LIMIT_EDGES),
+                .slot = g->order->slot,
+                .epoch = g->order->epoch},
+        .tenant = g->device->tenant,
+        .device = g->device->id,
+        .bits = (uint8_t)bits,
+    };
+    if (far != NULL)
+        item.ref.life = far->life;
+    SURVIVE(frame_add(g->to, MSG_INTEREST, &item, sizeof item, NULL, 0));
+}
+
+static void give_device(const struct giving *g)
+{
+    const struct device *d = g->device;
+    const struct rules *rules = d->rules;
+    struct msg_rule packed[64];
+    uint16_t count = 0;
+    if (rules != NULL && rules->count > sizeof packed / sizeof *packed)
+        return; /* it is loaded there */
+    for (; rules != NULL && count < rules->count; count++)
+        packed[count] = rules_pack(&rules->rule[count]);
+    struct msg_snapshot item = {
+        .tenant = d->tenant,
+        .device = d->id,
+        .slot = g->order->slot,
+        .epoch = g->order->epoch,
+        .status = d->status,
+        .dirty = d->dirty,
+        .last_seen_us = d->last_seen_us,
+        .newest_us = d->newest_us,
+        .touched_us = d->touched_us,
+        .disconnected_us = d->presences != NULL ? 0 : d->disconnected_us,
+        .rules_count = count,
+        .rules_len = (uint32_t)(count * sizeof *packed),
+        .hours_len = d->hours != NULL ? sizeof *d->hours : 0,
+        .latest_len = d->latest != NULL ? d->latest->len : 0,
+    };
+    struct span texts[] = {{packed, item.rules_len},
+                           {d->hours, item.hours_len},
+                           {d->latest != NULL ? d->latest->payload : NULL, item.latest_len}};
+    SURVIVE(frame_add(g->to, MSG_SNAPSHOT, &item, sizeof item, texts, 3));
+}
+
+void shard_give(struct shard *self, const struct msg_slot *order)
+{
+    struct shard_far *far = order->owner < self->out.far_end ? self->out.far[order->owner] : NULL;
+    if (far == NULL)
+        return; /* it has died since: whoever follows it loads them */
+    struct giving g = {
+        .self = self, .to = &far->shard[order->slot % LIMIT_SLOTS % far->shards], .order = order};
+    uint32_t next;
+    for (uint32_t h = shard_slot(self, order->slot)->first; h != TABLE_NONE; h = next) {
+        g.device = shard_device(self, h);
+        next = g.device->slot_next;
+        CHECK(g.device->in_flight == 0 && g.device->held == NULL);
+        interest_each(&self->interest, &g.device->tenant, &g.device->id, give_interest, &g);
+        if (g.device->state == DEVICE_LIVE)
+            give_device(&g);
+    }
+    struct msg_slot end = *order;
+    end.from = self->config.node;
+    SURVIVE(frame_add(g.to, MSG_GIVEN, &end, sizeof end, NULL, 0));
+}
+
+/* ---- and what comes so ---- */
+
+static bool adopt_rules(struct device *device, const struct msg_snapshot *s, const uint8_t *texts)
+{
+    struct batch_rule *loaded = xcalloc(s->rules_count + 1UL, sizeof *loaded);
+    bool fine = s->rules_len == s->rules_count * sizeof(struct msg_rule);
+    for (uint32_t i = 0; fine && i < s->rules_count; i++) {
+        struct msg_rule packed;
+        memcpy(&packed, texts + i * sizeof packed, sizeof packed);
+        fine = rules_unpack(&packed, &loaded[i]);
+    }
+    if (fine)
+        SURVIVE(rules_load(&device->rules, loaded, s->rules_count));
+    free(loaded);
+    return fine;
+}
+
+static void adopt_kept(struct device *device, const struct msg_snapshot *s, const uint8_t *texts)
+{
+    if (s->hours_len == sizeof *device->hours) {
+        device->hours = xcalloc(1, sizeof *device->hours);
+        memcpy(device->hours, texts + s->rules_len, s->hours_len);
+    }
+    if (s->latest_len > 0)
+        SURVIVE(device_keep_latest(device, (const char *)texts + s->rules_len + s->hours_len,
+                                   s->latest_len));
+}
+
+void shard_take_snapshot(struct shard *self, const struct item *item)
+{
+    const struct msg_snapshot *s = item->fixed;
+    const struct held_slot *slot = shard_slot(self, s->slot);
+    struct uuid tenant = s->tenant, id = s->device;
+    bool too_late = s->epoch < slot->epoch || slot->hold == HOLD_OPEN;
+    if (too_late || s->status >= STATUSES || shard_find(self, &id) != TABLE_NONE)
+        return; /* it was loaded meanwhile, or will be */
+    uint32_t handle = shard_make(self, &tenant, &id, s->slot);
+    struct device *device = shard_device(self, handle);
+    device->state = DEVICE_LIVE;
+    device->status = s->status;
+    device->dirty = s->dirty;
+    device->last_seen_us = s->last_seen_us;
+    device->newest_us = s->newest_us;
+    device->touched_us = s->touched_us;
+    device->disconnected_us = s->disconnected_us;
+    self->counts.active += device->status != STATUS_OFFLINE;
+    if (!adopt_rules(device, s, item->texts)) {
+        shard_passivate(self, handle);
+        return;
+    }
+    adopt_kept(device, s, item->texts);
+    if (self->now_us - self->changed_us < CHANGE_US)
+        shard_step(self, handle, DEVICE_CHANGED, &(struct device_input){0});
+}

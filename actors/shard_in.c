@@ -1,0 +1,227 @@
+/* The items that come to a shard, one function a kind. */
+#include "actors/shard_inside.h"
+
+static void take_reading(struct shard *self, const struct item *item)
+{
+    const struct msg_reading *reading = item->fixed;
+    const char *texts = (const char *)item->texts;
+    struct arrival arrival = {reading, texts, texts + reading->payload_len, (uint32_t)item->size,
+                              item};
+    struct uuid tenant = reading->tenant, id = reading->device;
+    uint32_t handle = shard_activate(self, &tenant, &id, reading->ref.slot);
+    struct device *device = shard_device(self, handle);
+    if (device->state == DEVICE_ABSENT && device_may_ask_again(device, self->now_us))
+        shard_step(self, handle, DEVICE_EXPIRED, &(struct device_input){0});
+    shard_reading(self, handle, &arrival);
+}
+
+static void take_reject(struct shard *self, const struct item *item)
+{
+    const struct msg_reject *reject = item->fixed;
+    const uint8_t *at = item->texts;
+    struct batch *batch = shard_batch(self, item->texts_len);
+    struct batch_reject *added = batch_add_rejects(batch);
+    CHECK(added != NULL);
+    added->tenant = reject->tenant;
+    added->device = reject->device;
+    added->topic = batch_text(batch, at, reject->topic_len);
+    at += reject->topic_len;
+    added->reason = batch_text(batch, at, reject->reason_len);
+    at += reject->reason_len;
+    added->payload = batch_text(batch, at, reject->payload_len);
+    CHECK(!batch->bytes.failed);
+    added->ref = reject->ref;
+    added->flags = reject->flags;
+    added->code = reject->code;
+    added->item_bytes = (uint32_t)item->size;
+    shard_slot(self, reject->ref.slot)->in_flight++;
+    self->counts.rejected++;
+}
+
+static void take_presence(struct shard *self, const struct item *item)
+{
+    const struct msg_presence *presence = item->fixed;
+    struct uuid tenant = presence->tenant, id = presence->device;
+    uint32_t handle = shard_activate(self, &tenant, &id, presence->ref.slot);
+    struct device *device = shard_device(self, handle);
+    if (presence->present) {
+        if (device_came(device, &presence->ref)) {
+            device->last_seen_us = self->now_us;
+            device->dirty = true;
+        }
+    } else if (device_went(device, &presence->ref) && device->presences == NULL) {
+        device->disconnected_us = self->now_us;
+    }
+    shard_touch(self, handle);
+}
+
+/* It is told and acknowledged when it is kept. */
+static void retain(struct shard *self, const struct item *item)
+{
+    const struct msg_message *message = item->fixed;
+    struct batch *batch = shard_batch(self, item->texts_len);
+    struct batch_retain *added = batch_add_retains(batch);
+    CHECK(added != NULL);
+    added->tenant = message->tenant;
+    added->device = message->device;
+    added->topic = batch_text(batch, item->texts, message->topic_len);
+    added->payload = batch_text(batch, item->texts + message->topic_len, message->payload_len);
+    CHECK(!batch->bytes.failed);
+    added->ref = message->ref;
+    added->flags = message->flags;
+    added->item_bytes = (uint32_t)item->size;
+    shard_slot(self, message->ref.slot)->in_flight++;
+}
+
+static void take_message(struct shard *self, const struct item *item)
+{
+    const struct msg_message *message = item->fixed;
+    if (message->flags & MSG_RETAIN) {
+        retain(self, item);
+        return;
+    }
+    struct msg_event event = {.tenant = message->tenant,
+                              .device = message->device,
+                              .event = EVENT_MESSAGE,
+                              .flags = message->flags,
+                              .timestamp_us = self->now_us,
+                              .topic_len = message->topic_len,
+                              .body_len = message->payload_len};
+    struct span text = {item->texts, item->texts_len};
+    shard_tell(self, &event, &text, 1, INTEREST_MESSAGES);
+    shard_acknowledge(self, &message->ref, MSG_LAST, 0, NULL, (uint32_t)item->size);
+}
+
+static void take_claim(struct shard *self, const struct item *item)
+{
+    const struct msg_claim *claim = item->fixed;
+    struct uuid tenant = claim->tenant;
+    struct msg_ref ref = claim->ref, loser;
+    const char *id = (const char *)item->texts;
+    if (item->kind == MSG_UNCLAIM) {
+        tenants_unclaim(&self->tenants, &tenant, id, item->texts_len, &ref);
+        return;
+    }
+    int rc =
+        tenants_claim(&self->tenants, &tenant, id, item->texts_len, &ref, claim->since_us, &loser);
+    CHECK(rc >= 0);
+    if (rc == 1)
+        shard_kick(self, &loser, 0x8E); /* session taken over */
+}
+
+static void take_admit(struct shard *self, const struct item *item)
+{
+    const struct msg_admit *admit = item->fixed;
+    struct uuid tenant = admit->tenant;
+    struct msg_admitted answer;
+    SURVIVE(tenants_admit(&self->tenants, &tenant, self->now_us, &answer));
+    answer.ref = admit->ref;
+    struct frame *frame = shard_edge_frame(self, answer.ref.node, answer.ref.life, answer.ref.edge);
+    if (frame != NULL)
+        SURVIVE(frame_add(frame, MSG_ADMITTED, &answer, sizeof answer, NULL, 0));
+}
+
+static void take_interest(struct shard *self, const struct item *item)
+{
+    const struct msg_interest *wanted = item->fixed;
+    struct uuid tenant = wanted->tenant, device = wanted->device;
+    const struct msg_ref *ref = &wanted->ref;
+    if (shard_edge_frame(self, ref->node, ref->life, ref->edge) != NULL)
+        SURVIVE(interest_set(&self->interest, &tenant, &device, INTEREST_END(ref->node, ref->edge),
+                             wanted->bits & ((1U << INTEREST_BITS) - 1)));
+}
+
+static void take_device(struct shard *self, const struct item *item)
+{
+    const struct msg_device *named = item->fixed;
+    struct uuid tenant = named->tenant, id = named->device;
+    if (item->kind == MSG_WAKE) {
+        if (shard_slot(self, named->slot)->hold == HOLD_OPEN)
+            shard_activate(self, &tenant, &id, named->slot);
+        return;
+    }
+    self->changed_us = self->now_us;
+    uint32_t handle = shard_find(self, &id);
+    if (handle != TABLE_NONE &&
+        shard_slot(self, shard_device(self, handle)->slot)->hold == HOLD_OPEN)
+        shard_step(self, handle, DEVICE_CHANGED, &(struct device_input){0});
+}
+
+/* What is said of a slot: only in the epoch in which it is held. */
+static void take_slotted(struct shard *self, const struct item *item)
+{
+    const struct msg_ref *ref = item->fixed; /* the first member of each */
+    if (!shard_slot_takes(self, item, ref))
+        return;
+    switch ((int)item->kind) {
+    case MSG_READING:
+        take_reading(self, item);
+        break;
+    case MSG_REJECT:
+        take_reject(self, item);
+        break;
+    case MSG_PRESENCE:
+        take_presence(self, item);
+        break;
+    case MSG_MESSAGE:
+        take_message(self, item);
+        break;
+    case MSG_ADMIT:
+        take_admit(self, item);
+        break;
+    case MSG_INTEREST:
+        take_interest(self, item);
+        break;
+    default: /* CLAIM, UNCLAIM */
+        take_claim(self, item);
+    }
+}
+
+void shard_take(struct shard *self, const struct item *item)
+{
+    switch (item->kind) {
+    case MSG_INTEREST: {
+        struct uuid device = ((const struct msg_interest *)item->fixed)->device;
+        if (uuid_is_nil(&device))
+            take_interest(self, item); /* any device of a tenant: of no slot */
+        else
+            take_slotted(self, item);
+        break;
+    }
+    case MSG_READING:
+    case MSG_REJECT:
+    case MSG_PRESENCE:
+    case MSG_MESSAGE:
+    case MSG_CLAIM:
+    case MSG_UNCLAIM:
+    case MSG_ADMIT:
+        take_slotted(self, item);
+        break;
+    case MSG_CHANGED:
+    case MSG_WAKE:
+        take_device(self, item);
+        break;
+    case MSG_NODE: {
+        struct msg_node node = *(const struct msg_node *)item->fixed;
+        shard_take_node(self, &node);
+        break;
+    }
+    case MSG_SLOT:
+    case MSG_RELEASE:
+    case MSG_GIVE:
+    case MSG_GIVEN:
+        shard_take_slot(self, item);
+        break;
+    case MSG_SNAPSHOT:
+        shard_take_snapshot(self, item);
+        break;
+    case MSG_HOME:
+    case MSG_RELEASED:
+    case MSG_ACK:
+    case MSG_EVENT:
+    case MSG_KICK:
+    case MSG_ADMITTED:
+        self->counts.unexpected++; /* ours to send */
+        break;
+    }
+}

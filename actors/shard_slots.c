@@ -1,0 +1,311 @@
+/* Which slots this shard holds, and what becomes of items for those that it does not. */
+#include "actors/shard_inside.h"
+#include <stdlib.h>
+
+/* A slot from a live owner is opened without its snapshots after this. */
+#define OPENING_US 1000000
+
+struct held_slot *shard_slot(struct shard *self, uint16_t slot)
+{
+    unsigned region = slot >> MSG_SLOT_BITS;
+    if (self->slots[region] == NULL) {
+        self->slots[region] = calloc(LIMIT_SLOTS, sizeof **self->slots);
+        CHECK(self->slots[region] != NULL);
+        for (unsigned i = 0; i < LIMIT_SLOTS; i++) {
+            self->slots[region][i].first = TABLE_NONE;
+            self->slots[region][i].owner = MSG_NOBODY;
+        }
+    }
+    return &self->slots[region][slot % LIMIT_SLOTS];
+}
+
+static void free_early(struct held_slot *slot)
+{
+    while (slot->early != NULL) {
+        struct early *next = slot->early->next;
+        free(slot->early);
+        slot->early = next;
+    }
+    slot->early_last = NULL;
+}
+
+void shard_slots_free(struct shard *self)
+{
+    for (unsigned region = 0; region < LIMIT_REGIONS; region++) {
+        for (unsigned i = 0; self->slots[region] != NULL && i < LIMIT_SLOTS; i++)
+            free_early(&self->slots[region][i]);
+        free(self->slots[region]);
+    }
+}
+
+/* ---- items ---- */
+
+/* Who sends it will send all that is unanswered to the owner once it knows him. (Clean: what this
+ * shard took in an earlier epoch it has answered before; the edge knows whether it was the owner.)
+ */
+static void tell_owner(struct shard *self, uint16_t number, const struct msg_ref *to)
+{
+    const struct held_slot *slot = shard_slot(self, number);
+    struct msg_slot item = {.slot = number,
+                            .from = self->config.node,
+                            .from_life = self->config.life,
+                            .owner = slot->owner,
+                            .flags = SLOT_CLEAN,
+                            .epoch = slot->epoch};
+    struct frame *frame = shard_edge_frame(self, to->node, to->life, to->edge);
+    if (frame != NULL)
+        SURVIVE(frame_add(frame, MSG_SLOT, &item, sizeof item, NULL, 0));
+}
+
+static void keep_early(struct held_slot *slot, const struct item *item, const struct msg_ref *ref)
+{
+    size_t fixed_len = (size_t)(item->texts - (const uint8_t *)item->fixed);
+    struct early *early = malloc(sizeof *early + fixed_len + item->texts_len);
+    CHECK(early != NULL);
+    *early = (struct early){
+        .ref = *ref, .kind = item->kind, .size = item->size, .texts_len = item->texts_len};
+    memcpy(early->item, item->fixed, fixed_len + item->texts_len);
+    if (slot->early_last != NULL)
+        slot->early_last->next = early;
+    else
+        slot->early = early;
+    slot->early_last = early;
+}
+
+bool shard_slot_takes(struct shard *self, const struct item *item, const struct msg_ref *ref)
+{
+    struct held_slot *slot = shard_slot(self, ref->slot);
+    if (ref->epoch == slot->epoch && slot->hold == HOLD_OPEN)
+        return true;
+    self->counts.moved++;
+    if (ref->epoch > slot->epoch || (ref->epoch == slot->epoch && slot->hold == HOLD_OPENING))
+        keep_early(slot, item, ref);
+    else if (slot->hold != HOLD_RELEASING && slot->hold != HOLD_RESTING)
+        tell_owner(self, ref->slot, ref);
+    return false;
+}
+
+/* Those of the slot's epoch go their way; those of a later one wait on. */
+static void take_early(struct shard *self, struct held_slot *slot)
+{
+    struct early *early = slot->early;
+    slot->early = slot->early_last = NULL;
+    while (early != NULL) {
+        struct early *next = early->next;
+        struct item item = {.kind = early->kind,
+                            .fixed = early->item,
+                            .texts = early->item + frame_fixed_size(early->kind),
+                            .texts_len = early->texts_len,
+                            .size = early->size};
+        shard_take(self, &item); /* looks at the epoch once more */
+        free(early);
+        early = next;
+    }
+}
+
+/* ---- what control says ---- */
+
+static void set_hold(struct shard *self, struct held_slot *slot, enum hold hold)
+{
+    self->opening -= slot->hold == HOLD_OPENING;
+    self->opening += hold == HOLD_OPENING;
+    self->counts.slots -= slot->hold == HOLD_OPEN;
+    self->counts.slots += hold == HOLD_OPEN;
+    slot->hold = (uint8_t)hold;
+}
+
+static void open_slot(struct shard *self, struct held_slot *slot)
+{
+    set_hold(self, slot, HOLD_OPEN);
+    take_early(self, slot);
+}
+
+/* To every edge of every node: behind what was acknowledged to it, on the same way. */
+static void tell_edges(struct shard *self, const struct msg_slot *news)
+{
+    for (uint32_t e = 0; e < self->config.edges; e++)
+        SURVIVE(frame_add(&self->out.edge[e], MSG_SLOT, news, sizeof *news, NULL, 0));
+    for (uint32_t n = 0; n < self->out.far_end; n++)
+        for (unsigned e = 0; self->out.far[n] != NULL && e < self->out.far[n]->edges; e++)
+            SURVIVE(frame_add(&self->out.far[n]->edge[e], MSG_SLOT, news, sizeof *news, NULL, 0));
+}
+
+static void drop_devices(struct shard *self, struct held_slot *slot)
+{
+    while (slot->first != TABLE_NONE)
+        shard_passivate(self, slot->first);
+}
+
+/* What it took in the former epoch is committed and answered: edges may forget the owner. */
+static void give_up(struct shard *self, struct held_slot *slot, uint16_t number)
+{
+    struct msg_slot news = {.slot = number,
+                            .from = self->config.node,
+                            .from_life = self->config.life,
+                            .owner = slot->owner,
+                            .flags = SLOT_CLEAN,
+                            .epoch = slot->epoch};
+    tell_edges(self, &news);
+}
+
+static void take_view(struct shard *self, const struct msg_slot *news)
+{
+    struct held_slot *slot = shard_slot(self, news->slot);
+    bool held = slot->hold == HOLD_RELEASING || slot->hold == HOLD_RESTING;
+    if (news->epoch <= slot->epoch)
+        return;
+    slot->epoch = news->epoch;
+    slot->owner = news->owner;
+    if (news->owner != self->config.node) {
+        /* Given away by shard_give() before; else somebody has declared this node dead. */
+        if (slot->in_flight == 0)
+            drop_devices(self, slot);
+        tenants_lost_slot(&self->tenants, news->slot);
+        set_hold(self, slot, HOLD_CLOSED);
+        take_early(self, slot);
+        return;
+    }
+    if (held)
+        give_up(self, slot, news->slot); /* it stays: what was dropped is sent again */
+    if (news->flags & SLOT_AWAITS && slot->given_epoch < news->epoch) {
+        slot->open_at_us = self->now_us + OPENING_US;
+        set_hold(self, slot, HOLD_OPENING);
+    } else {
+        open_slot(self, slot);
+    }
+}
+
+static void rest_if_quiet(struct shard *self, struct held_slot *slot, uint16_t number)
+{
+    if (slot->hold != HOLD_RELEASING || slot->in_flight > 0)
+        return;
+    struct msg_slot item = {.slot = number, .owner = slot->owner, .epoch = slot->epoch};
+    set_hold(self, slot, HOLD_RESTING);
+    SURVIVE(frame_add(&self->out.control, MSG_RELEASED, &item, sizeof item, NULL, 0));
+}
+
+static void release(struct shard *self, const struct msg_slot *order)
+{
+    struct held_slot *slot = shard_slot(self, order->slot);
+    if (slot->epoch != order->epoch || (slot->hold != HOLD_OPEN && slot->hold != HOLD_OPENING))
+        return;
+    set_hold(self, slot, HOLD_RELEASING);
+    rest_if_quiet(self, slot, order->slot);
+}
+
+static void given(struct shard *self, const struct msg_slot *news)
+{
+    struct held_slot *slot = shard_slot(self, news->slot);
+    if (news->epoch < slot->epoch)
+        return;
+    slot->given_epoch = news->epoch;
+    if (news->epoch > slot->epoch) { /* before our own control has read of it */
+        slot->epoch = news->epoch;
+        slot->owner = self->config.node;
+        open_slot(self, slot);
+    } else if (slot->hold == HOLD_OPENING) {
+        open_slot(self, slot);
+    }
+}
+
+static void hand_over(struct shard *self, const struct msg_slot *order)
+{
+    struct held_slot *slot = shard_slot(self, order->slot);
+    if (slot->hold != HOLD_RESTING || order->epoch <= slot->epoch)
+        return;
+    slot->epoch = order->epoch;
+    slot->owner = order->owner;
+    shard_give(self, order);
+    give_up(self, slot, order->slot);
+    drop_devices(self, slot);
+    tenants_lost_slot(&self->tenants, order->slot);
+    set_hold(self, slot, HOLD_CLOSED);
+}
+
+void shard_take_slot(struct shard *self, const struct item *item)
+{
+    struct msg_slot order = *(const struct msg_slot *)item->fixed;
+    if (item->kind == MSG_RELEASE)
+        release(self, &order);
+    else if (item->kind == MSG_GIVE)
+        hand_over(self, &order);
+    else if (item->kind == MSG_GIVEN)
+        given(self, &order);
+    else
+        take_view(self, &order);
+}
+
+void shard_slot_came_back(struct shard *self, uint16_t number)
+{
+    struct held_slot *slot = shard_slot(self, number);
+    CHECK(slot->in_flight > 0);
+    slot->in_flight--;
+    rest_if_quiet(self, slot, number);
+}
+
+void shard_slots_tick(struct shard *self)
+{
+    for (unsigned region = 0; region < LIMIT_REGIONS && self->opening > 0; region++)
+        for (unsigned i = 0; self->slots[region] != NULL && i < LIMIT_SLOTS; i++) {
+            struct held_slot *slot = &self->slots[region][i];
+            if (slot->hold == HOLD_OPENING && self->now_us >= slot->open_at_us)
+                open_slot(self, slot);
+        }
+}
+
+/* ---- nodes ---- */
+
+static void free_far(struct shard_far **far_p)
+{
+    struct shard_far *far = *far_p;
+    if (far == NULL)
+        return;
+    for (unsigned i = 0; i < LIMIT_EDGES; i++) {
+        frame_free(&far->edge[i]);
+        frame_free(&far->watchers[i]);
+    }
+    for (unsigned i = 0; i < LIMIT_SHARDS; i++)
+        frame_free(&far->shard[i]);
+    free(far);
+    *far_p = NULL;
+}
+
+static void lose_node(struct shard *self, uint16_t number)
+{
+    free_far(&self->out.far[number]);
+    interest_lost_node(&self->interest, number);
+    tenants_lost_node(&self->tenants, number);
+    for (uint32_t h = 0; h < self->handles; h++) {
+        struct device *device = shard_device(self, h);
+        if (device->state == DEVICE_STATES || !device_lost_node(device, number))
+            continue;
+        if (device->presences == NULL)
+            device->disconnected_us = self->now_us;
+    }
+}
+
+void shard_take_node(struct shard *self, const struct msg_node *node)
+{
+    uint16_t number = node->node;
+    if (number >= LIMIT_NODES || number == self->config.node)
+        return;
+    struct shard_far **far = &self->out.far[number];
+    if (*far != NULL && (!node->alive || (*far)->life != node->life))
+        lose_node(self, number);
+    if (!node->alive || *far != NULL)
+        return;
+    *far = calloc(1, sizeof **far);
+    CHECK(*far != NULL);
+    (*far)->node = number;
+    (*far)->life = node->life;
+    (*far)->edges = node->edges <= LIMIT_EDGES ? node->edges : LIMIT_EDGES;
+    (*far)->shards = node->shards <= LIMIT_SHARDS ? node->shards : LIMIT_SHARDS;
+    for (unsigned i = 0; i < LIMIT_EDGES; i++) {
+        frame_init(&(*far)->edge[i], FRAME_BYTES_MAX);
+        frame_init(&(*far)->watchers[i], FRAME_BYTES_MAX);
+    }
+    for (unsigned i = 0; i < LIMIT_SHARDS; i++)
+        frame_init(&(*far)->shard[i], FRAME_BYTES_MAX);
+    if (self->out.far_end <= number)
+        self->out.far_end = number + 1U;
+}

@@ -1,0 +1,244 @@
+#include "node/control_view.h"
+#include "node/config.h"
+#include "node/log.h"
+#include "node/mailbox.h"
+#include "node/mesh.h"
+#include "proto/check.h"
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdlib.h>
+
+#define FRAME_BYTES_MAX (64UL * 1024 * 1024)
+
+static void open_outlet(struct outlet *self, const char *name, unsigned index)
+{
+    self->to = mailbox_connect(name, index, 0);
+    frame_init(&self->frame, FRAME_BYTES_MAX);
+}
+
+static void close_outlet(struct outlet *self)
+{
+    zsock_destroy(&self->to);
+    frame_free(&self->frame);
+}
+
+void control_view_open(struct control_view *self, const struct config *config, uint16_t number)
+{
+    *self = (struct control_view){.config = config, .number = number};
+    for (unsigned i = 0; i < (unsigned)config->edges; i++)
+        open_outlet(&self->edges[i], "edge", i);
+    for (unsigned i = 0; i < (unsigned)config->shards; i++)
+        open_outlet(&self->shards[i], "shard", i);
+    self->mesh = mailbox_connect("mesh-view", 0, 0);
+    self->moves = moves_new(number);
+    CHECK(self->moves != NULL);
+}
+
+static void free_node(struct view_node **node_p)
+{
+    if (*node_p != NULL)
+        free((*node_p)->endpoints);
+    free(*node_p);
+    *node_p = NULL;
+}
+
+void control_view_close(struct control_view *self)
+{
+    for (unsigned i = 0; i < (unsigned)self->config->edges; i++)
+        close_outlet(&self->edges[i]);
+    for (unsigned i = 0; i < (unsigned)self->config->shards; i++)
+        close_outlet(&self->shards[i]);
+    zsock_destroy(&self->mesh);
+    for (unsigned i = 0; i < LIMIT_NODES; i++)
+        free_node(&self->nodes[i]);
+    slots_free(&self->slots);
+    moves_destroy(&self->moves);
+}
+
+/* ---- telling ---- */
+
+static void flush(struct outlet *self)
+{
+    if (self->frame.count == 0)
+        return;
+    struct span bytes = frame_finish(&self->frame);
+    mailbox_post(self->to, bytes.data, bytes.len); /* refused only at the end of the process */
+    frame_clear(&self->frame);
+}
+
+static void add(struct outlet *self, enum msg_kind kind, const void *fixed, size_t len)
+{
+    CHECK(frame_add(&self->frame, kind, fixed, len, NULL, 0) == 0);
+    if (self->frame.count >= LIMIT_FRAME_ITEMS)
+        flush(self);
+}
+
+void control_view_tell_shard(struct control_view *self, unsigned shard, enum msg_kind kind,
+                             const void *fixed, size_t len)
+{
+    add(&self->shards[shard], kind, fixed, len);
+}
+
+void control_view_tell_edges(struct control_view *self, enum msg_kind kind, const void *fixed,
+                             size_t len)
+{
+    for (unsigned i = 0; i < (unsigned)self->config->edges; i++)
+        add(&self->edges[i], kind, fixed, len);
+}
+
+void control_view_flush(struct control_view *self)
+{
+    for (unsigned i = 0; i < (unsigned)self->config->shards; i++)
+        flush(&self->shards[i]);
+    for (unsigned i = 0; i < (unsigned)self->config->edges; i++)
+        flush(&self->edges[i]);
+}
+
+/* ---- nodes ---- */
+
+static bool lives(const struct view_node *node)
+{
+    switch (node->state) {
+    case MEMBER_JOINING:
+    case MEMBER_ACTIVE:
+    case MEMBER_DRAINING:
+    case MEMBER_CONDEMNED:
+        return true;
+    case MEMBER_DEAD:
+    case MEMBER_LEFT:
+    case MEMBER_STATES:
+        break;
+    }
+    return false;
+}
+
+bool control_view_lives(const struct control_view *self, uint16_t number)
+{
+    return number < LIMIT_NODES && self->nodes[number] != NULL && lives(self->nodes[number]);
+}
+
+enum member_state control_view_own_state(const struct control_view *self)
+{
+    const struct view_node *own = self->nodes[self->number];
+    return own != NULL ? own->state : MEMBER_ACTIVE;
+}
+
+static void tell_node(struct control_view *self, const struct view_node *node)
+{
+    struct msg_node item = {.node = node->number,
+                            .life = (uint16_t)node->incarnation,
+                            .alive = lives(node),
+                            .edges = (uint8_t)node->edges,
+                            .shards = (uint8_t)node->shards};
+    for (unsigned i = 0; i < (unsigned)self->config->shards; i++)
+        add(&self->shards[i], MSG_NODE, &item, sizeof item);
+    control_view_tell_edges(self, MSG_NODE, &item, sizeof item);
+}
+
+static bool same(const struct view_node *a, const struct view_node *b)
+{
+    return a != NULL && lives(a) == lives(b) && a->incarnation == b->incarnation &&
+           a->state == b->state;
+}
+
+/* A number that is another node's now: what was known of it is over. */
+static bool take_node(struct control_view *self, struct view_node *row)
+{
+    static const char *const names[MEMBER_STATES] = {"joining",   "active", "draining",
+                                                     "condemned", "dead",   "left"};
+    struct view_node **at = &self->nodes[row->number];
+    if (row->number >= LIMIT_NODES || same(*at, row))
+        return false;
+    log_event(LEVEL_INFO, "node_seen", "text", "%s/%" PRId64 " is %s", row->node_id,
+              row->incarnation, names[row->state]);
+    struct view_node *copy = xcalloc(1, sizeof *copy);
+    *copy = *row;
+    row->endpoints = NULL; /* the copy's now */
+    free_node(at);
+    *at = copy;
+    tell_node(self, copy);
+    return true;
+}
+
+/* Nodes that live no more and own nothing are not in the rows. */
+static bool lose_absent(struct control_view *self, const struct view_rows *rows)
+{
+    bool present[LIMIT_NODES] = {false}, any = false;
+    for (size_t i = 0; i < rows->nodes_count; i++)
+        if (rows->nodes[i].number < LIMIT_NODES)
+            present[rows->nodes[i].number] = true;
+    for (unsigned n = 0; n < LIMIT_NODES; n++) {
+        if (present[n] || !control_view_lives(self, (uint16_t)n))
+            continue;
+        self->nodes[n]->state = MEMBER_DEAD;
+        tell_node(self, self->nodes[n]);
+        any = true;
+    }
+    return any;
+}
+
+static void fill_peer(struct mesh_peer *peer, const struct view_node *node)
+{
+    json_t *json = json_loads(node->endpoints, 0, NULL);
+    const char *address = json_string_value(json_object_get(json, "address"));
+    long long port = json_integer_value(json_object_get(json, "mesh"));
+    peer->number = node->number;
+    peer->incarnation = node->incarnation;
+    snprintf(peer->endpoint, sizeof peer->endpoint, "tcp://%s:%lld", address != NULL ? address : "",
+             port);
+    snprintf(peer->public_key, sizeof peer->public_key, "%.40s", node->mesh_key);
+    snprintf(peer->name, sizeof peer->name, "%s", node->node_id);
+    json_decref(json);
+}
+
+static void tell_mesh(struct control_view *self)
+{
+    struct mesh_view *view = xcalloc(1, sizeof *view);
+    for (unsigned n = 0; n < LIMIT_NODES; n++)
+        if (n != self->number && control_view_lives(self, (uint16_t)n))
+            fill_peer(&view->peers[view->count++], self->nodes[n]);
+    mailbox_give(self->mesh, view);
+}
+
+/* ---- slots ---- */
+
+static void take_slot(struct control_view *self, const struct view_slot *row)
+{
+    uint16_t slot = msg_slot(row->region, row->slot);
+    struct slot former = slots_get(&self->slots, slot);
+    const struct slot now = {
+        .epoch = (uint32_t)row->epoch, .owner = row->owner, .target = row->target};
+    int rc = slots_set(&self->slots, slot, &now);
+    if (rc < 0)
+        log_event(LEVEL_WARNING, "slot_refused", "reason", "slot %u of region %u: %s", row->slot,
+                  row->region, err_text(rc));
+    if (rc <= 0)
+        return;
+    moves_row(self->moves, slot, now.epoch, now.owner, now.target);
+    if (now.epoch == former.epoch)
+        return;
+    bool awaits = now.owner == self->number && former.owner != self->number &&
+                  now.epoch == former.epoch + 1 && control_view_lives(self, former.owner);
+    struct msg_slot item = {.slot = slot,
+                            .from = self->number,
+                            .owner = now.owner,
+                            .flags = awaits ? SLOT_AWAITS : 0,
+                            .epoch = now.epoch};
+    add(&self->shards[row->slot % (unsigned)self->config->shards], MSG_SLOT, &item, sizeof item);
+    control_view_tell_edges(self, MSG_SLOT, &item, sizeof item);
+}
+
+void control_view_take(struct control_view *self, struct view_rows *rows)
+{
+    bool members = false;
+    if (rows->version == self->version)
+        return;
+    for (size_t i = 0; i < rows->nodes_count; i++)
+        members |= take_node(self, &rows->nodes[i]);
+    members |= lose_absent(self, rows);
+    if (members)
+        tell_mesh(self);
+    for (size_t i = 0; i < rows->slots_count; i++)
+        take_slot(self, &rows->slots[i]);
+    self->version = rows->version;
+}
