@@ -221,7 +221,8 @@ void shard_take(struct shard *self, const struct item *item)
     case MSG_EVENT:
     case MSG_KICK:
     case MSG_ADMITTED:
-        self->counts.unexpected++; /* ours to send */
+    case MSG_NEWS:
+        self->counts.unexpected++; /* ours to send, or for edges */
         break;
     }
 }

@@ -31,6 +31,7 @@ void control_view_open(struct control_view *self, const struct config *config, u
         open_outlet(&self->shards[i], "shard", i);
     self->mesh = mailbox_connect("mesh-view", 0, 0);
     self->moves = moves_new(number);
+    news_init(&self->news);
     CHECK(self->moves != NULL);
 }
 
@@ -52,6 +53,7 @@ void control_view_close(struct control_view *self)
     for (unsigned i = 0; i < LIMIT_NODES; i++)
         free_node(&self->nodes[i]);
     slots_free(&self->slots);
+    news_free(&self->news);
     moves_destroy(&self->moves);
 }
 
@@ -157,6 +159,7 @@ static bool take_node(struct control_view *self, struct view_node *row)
     free_node(at);
     *at = copy;
     tell_node(self, copy);
+    news_node(&self->news, copy->number);
     return true;
 }
 
@@ -172,6 +175,7 @@ static bool lose_absent(struct control_view *self, const struct view_rows *rows)
             continue;
         self->nodes[n]->state = MEMBER_DEAD;
         tell_node(self, self->nodes[n]);
+        news_node(&self->news, (uint16_t)n);
         any = true;
     }
     return any;
@@ -214,6 +218,8 @@ static void take_slot(struct control_view *self, const struct view_slot *row)
                   row->region, err_text(rc));
     if (rc <= 0)
         return;
+    if (now.owner != former.owner)
+        news_slot(&self->news, row->region, former.owner, now.owner);
     moves_row(self->moves, slot, now.epoch, now.owner, now.target);
     if (now.epoch == former.epoch)
         return;
@@ -228,6 +234,19 @@ static void take_slot(struct control_view *self, const struct view_slot *row)
     control_view_tell_edges(self, MSG_SLOT, &item, sizeof item);
 }
 
+/* What was there when this node came is no news. */
+static void tell_news(struct control_view *self, const struct view_rows *rows)
+{
+    if (self->version == 0)
+        news_clear(&self->news);
+    const struct buf *text = news_finish(&self->news, self->nodes, rows);
+    struct msg_news item = {.version = rows->version, .text_len = (uint32_t)text->len};
+    struct span span = {text->data, text->len};
+    for (unsigned i = 0; i < (unsigned)self->config->edges; i++)
+        CHECK(frame_add(&self->edges[i].frame, MSG_NEWS, &item, sizeof item, &span, 1) == 0);
+    news_clear(&self->news);
+}
+
 void control_view_take(struct control_view *self, struct view_rows *rows)
 {
     bool members = false;
@@ -240,5 +259,6 @@ void control_view_take(struct control_view *self, struct view_rows *rows)
         tell_mesh(self);
     for (size_t i = 0; i < rows->slots_count; i++)
         take_slot(self, &rows->slots[i]);
+    tell_news(self, rows);
     self->version = rows->version;
 }

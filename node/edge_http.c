@@ -15,7 +15,8 @@ struct exchange {
     struct edge *edge;
     struct lws *wsi;
     struct msg_ref ref;
-    struct request *request; /* until it is handed over */
+    struct request *request;     /* until it is handed over */
+    struct event_stream *stream; /* the answer goes on and on */
     struct buf reply;
     size_t sent;
     struct msg_admitted budget;
@@ -83,7 +84,8 @@ static int answer(struct exchange *x, const struct answer *a)
 {
     uint8_t header[LWS_PRE + 2048], *start = header + LWS_PRE, *at = start,
                                     *end = header + sizeof header - 1;
-    if (lws_add_http_common_headers(x->wsi, (unsigned)a->status, a->type, x->reply.len, &at, end) ||
+    lws_filepos_t length = x->stream != NULL ? LWS_ILLEGAL_HTTP_CONTENT_LEN : x->reply.len;
+    if (lws_add_http_common_headers(x->wsi, (unsigned)a->status, a->type, length, &at, end) ||
         add_header(x->wsi, "retry-after:", a->retry_after, &at, end) ||
         add_header(x->wsi, "allow:", a->allow, &at, end) || add_budget(x, &at, end) ||
         add_header(x->wsi, "www-authenticate:", a->status == 401 ? "Bearer" : NULL, &at, end) ||
@@ -94,7 +96,7 @@ static int answer(struct exchange *x, const struct answer *a)
         return -1;
     if (x->is_head)
         buf_free(&x->reply);
-    if (x->reply.len == 0)
+    if (x->reply.len == 0 && x->stream == NULL)
         return completed(x);
     x->sent = 0;
     lws_callback_on_writable(x->wsi);
@@ -291,13 +293,22 @@ static int too_large(struct exchange *x)
     return problem(x, 413, "too_large", "the body is larger than 1 MiB", NULL);
 }
 
+/* What an operator orders does not wait for a budget: who keeps it may be the very node that is to
+ * be evicted. */
+static bool is_order(const struct request *request)
+{
+    static const char prefix[] = "/api/v1/cluster";
+    return request->claims.role == ROLE_SUPER_ADMIN && request->path.len >= sizeof prefix - 1 &&
+           memcmp(request->path.data, prefix, sizeof prefix - 1) == 0;
+}
+
 /* The whole request is here: the tenant's budget comes first. */
 static int proceed(struct exchange *x)
 {
     x->body_done = true;
     if (x->request->body.failed)
         return too_large(x);
-    if (!x->request->has_claims)
+    if (!x->request->has_claims || is_order(x->request))
         return hand_over(x);
     struct msg_admit admit = {.tenant = x->request->claims.tenant, .ref = x->ref};
     edge_give(x->edge, edge_slot(x->edge, &admit.tenant, NULL), MSG_ADMIT, &admit, NULL, 0);
@@ -327,6 +338,15 @@ void edge_http_admitted(struct edge *self, const struct msg_admitted *admitted)
         edge_close(self, x->wsi, LWS_TO_KILL_ASYNC);
 }
 
+static int begin_stream(struct exchange *x, const struct request *answered)
+{
+    x->stream = edge_events_open(x->edge, x->wsi, answered->claims.expires_s);
+    if (x->stream == NULL)
+        return problem(x, 503, "busy", "too many streams of events are open", "10");
+    lws_set_timeout(x->wsi, NO_PENDING_TIMEOUT, 0);
+    return answer(x, &(struct answer){200, answered->reply_type, NULL, NULL});
+}
+
 void edge_http_answer(struct edge *self, struct request *answered)
 {
     struct exchange *x = edge_peer(self, &answered->ref, PEER_HTTP);
@@ -337,7 +357,8 @@ void edge_http_answer(struct edge *self, struct request *answered)
     buf_init(&answered->reply, 0);
     struct answer a = {answered->status, answered->reply_type, answered->retry_after,
                        answered->allow};
-    if (answer(x, &a) != 0)
+    bool streams = answered->reply_streams && !x->is_head;
+    if ((streams ? begin_stream(x, answered) : answer(x, &a)) != 0)
         edge_close(self, x->wsi, LWS_TO_KILL_ASYNC);
 }
 
@@ -431,6 +452,7 @@ void edge_http_end(void *exchange)
     if (x->edge == NULL)
         return;
     request_destroy(&x->request);
+    edge_events_close(&x->stream);
     buf_free(&x->reply);
     edge_unref(x->edge, &x->ref);
     x->edge = NULL;
@@ -448,7 +470,9 @@ int edge_http_callback(struct lws *wsi, enum lws_callback_reasons reason, void *
     case LWS_CALLBACK_HTTP_BODY_COMPLETION:
         return x->request != NULL && !x->body_done ? proceed(x) : 0;
     case LWS_CALLBACK_HTTP_WRITEABLE:
-        return x != NULL && x->edge != NULL ? write_more(x) : 0;
+        if (x == NULL || x->edge == NULL)
+            return 0;
+        return x->stream != NULL ? edge_events_write(x->stream) : write_more(x);
     case LWS_CALLBACK_HTTP_FILE_COMPLETION:
         return lws_http_transaction_completed(wsi) ? -1 : 0;
     case LWS_CALLBACK_CLOSED_HTTP:

@@ -3,7 +3,8 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-#define NEWS_BYTES_MAX (4UL * 1024 * 1024)
+/* All nodes, and each with slots of each region from each: never reached. */
+#define NEWS_BYTES_MAX (16UL * 1024 * 1024)
 
 void news_init(struct news *self)
 {
@@ -19,41 +20,19 @@ void news_free(struct news *self)
     self->ways_count = self->ways_cap = 0;
 }
 
-/* Names are of a-z, 0-9 and '-': nothing in them is to be escaped. */
-static void put_name(struct buf *out, const char *member, const char *name)
+void news_clear(struct news *self)
 {
-    if (name != NULL)
-        buf_printf(out, "\"%s\":\"%s\",", member, name);
-    else
-        buf_printf(out, "\"%s\":null,", member);
+    buf_clear(&self->text);
+    self->nodes_count = self->ways_count = 0;
 }
 
-static const char *region_name(const struct news_names *names, uint16_t number)
+void news_node(struct news *self, uint16_t number)
 {
-    return number < names->regions_count ? names->regions[number].name : NULL;
+    CHECK(self->nodes_count < LIMIT_NODES);
+    self->nodes[self->nodes_count++] = number;
 }
 
-static const char *node_name(const struct news_names *names, uint16_t number)
-{
-    const struct view_node *node = number < LIMIT_NODES ? names->nodes[number] : NULL;
-    return node != NULL ? node->node_id : NULL;
-}
-
-void news_node(struct news *self, const struct news_names *names, const struct view_node *node,
-               int64_t version)
-{
-    static const char *const states[MEMBER_STATES] = {
-        [MEMBER_JOINING] = "joining",   [MEMBER_ACTIVE] = "active",
-        [MEMBER_DRAINING] = "draining", [MEMBER_CONDEMNED] = "condemned",
-        [MEMBER_DEAD] = "dead",         [MEMBER_LEFT] = "left"};
-    buf_puts(&self->text, "event: node\ndata: {");
-    put_name(&self->text, "node_id", node->node_id);
-    put_name(&self->text, "region", region_name(names, node->region));
-    buf_printf(&self->text,
-               "\"incarnation\":%" PRId64 ",\"state\":\"%s\",\"version\":%" PRId64 "}\n\n",
-               node->incarnation, states[node->state], version);
-}
-
+/* Slots come in their order, many on the same way: the latest are looked at first. */
 void news_slot(struct news *self, uint16_t region, uint16_t from, uint16_t to)
 {
     for (size_t i = self->ways_count; i > 0; i--) {
@@ -71,24 +50,67 @@ void news_slot(struct news *self, uint16_t region, uint16_t from, uint16_t to)
     self->ways[self->ways_count++] = (struct news_way){region, from, to, 1};
 }
 
-const struct buf *news_finish(struct news *self, const struct news_names *names, int64_t version)
+/* ---- the text ---- */
+
+static const char *const states[MEMBER_STATES] = {
+    [MEMBER_JOINING] = "joining",     [MEMBER_ACTIVE] = "active", [MEMBER_DRAINING] = "draining",
+    [MEMBER_CONDEMNED] = "condemned", [MEMBER_DEAD] = "dead",     [MEMBER_LEFT] = "left"};
+
+/* Names are of a-z, 0-9 and '-': nothing in them is to be escaped. */
+static void put_name(struct buf *out, const char *member, const char *name)
 {
-    struct buf *out = &self->text;
-    for (size_t i = 0; i < self->ways_count; i++) {
-        const struct news_way *way = &self->ways[i];
-        buf_puts(out, "event: slots\ndata: {");
-        put_name(out, "region", region_name(names, way->region));
-        put_name(out, "from", node_name(names, way->from));
-        put_name(out, "to", node_name(names, way->to));
-        buf_printf(out, "\"count\":%" PRIu32 ",\"version\":%" PRId64 "}\n\n", way->count, version);
-    }
-    buf_printf(out, "event: version\nid: %" PRId64 "\ndata: {\"version\":%" PRId64 "}\n\n", version,
-               version);
-    return out;
+    if (name != NULL)
+        buf_printf(out, "\"%s\":\"%s\",", member, name);
+    else
+        buf_printf(out, "\"%s\":null,", member);
 }
 
-void news_clear(struct news *self)
+static const char *region_name(const struct view_rows *rows, uint16_t number)
 {
-    buf_clear(&self->text);
-    self->ways_count = 0;
+    return number < rows->regions_count ? rows->regions[number].name : NULL;
+}
+
+static const char *node_name(struct view_node *const *nodes, uint16_t number)
+{
+    return number < LIMIT_NODES && nodes[number] != NULL ? nodes[number]->node_id : NULL;
+}
+
+static void put_version(struct buf *out, int64_t version)
+{
+    buf_printf(out, "\"version\":%" PRId64 "}\n\n", version);
+}
+
+static void put_node(struct buf *out, const struct view_node *node, const struct view_rows *rows)
+{
+    buf_puts(out, "event: node\ndata: {");
+    put_name(out, "node_id", node->node_id);
+    put_name(out, "region", region_name(rows, node->region));
+    put_name(out, "state", states[node->state]);
+    buf_printf(out, "\"incarnation\":%" PRId64 ",", node->incarnation);
+    put_version(out, rows->version);
+}
+
+static void put_way(struct buf *out, const struct news_way *way, struct view_node *const *nodes,
+                    const struct view_rows *rows)
+{
+    buf_puts(out, "event: slots\ndata: {");
+    put_name(out, "region", region_name(rows, way->region));
+    put_name(out, "from", node_name(nodes, way->from));
+    put_name(out, "to", node_name(nodes, way->to));
+    buf_printf(out, "\"count\":%" PRIu32 ",", way->count);
+    put_version(out, rows->version);
+}
+
+const struct buf *news_finish(struct news *self, struct view_node *const *nodes,
+                              const struct view_rows *rows)
+{
+    struct buf *out = &self->text;
+    for (size_t i = 0; i < self->nodes_count; i++)
+        put_node(out, nodes[self->nodes[i]], rows);
+    for (size_t i = 0; i < self->ways_count; i++)
+        put_way(out, &self->ways[i], nodes, rows);
+    buf_printf(out, "event: version\nid: %" PRId64 "\ndata: {", rows->version);
+    put_version(out, rows->version);
+    CHECK(!buf_failed(out));
+    return out;
 }

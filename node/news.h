@@ -2,14 +2,14 @@
 /*
  * news - what changed in the view of the cluster, as server-sent events for operators.
  *
- * In:    rows of the view as they were and are, noted while a change is taken.
+ * In:    nodes and slots as they change, then the rows that told of it.
  * Out:   the text of the events, for MSG_NEWS.
  * Owner: the control thread.
- * Bound: a line a node, and one for each way on which slots went.
+ * Bound: an event a node, and one for each way on which slots went.
  *
  *     event: node     data: {"node_id","region","incarnation","state","version"}
  *     event: slots    data: {"region","from","to","count","version"}, names; null: nobody
- *     event: version  data: {"version"}, with its id: behind the others of this version
+ *     event: version  data: {"version"}, which is its id too: behind the others of this version
  */
 #include "proto/buf.h"
 #include "sql/membership.h"
@@ -20,25 +20,21 @@ struct news_way {
 };
 
 struct news {
-    struct buf text;
+    uint16_t nodes[LIMIT_NODES]; /* numbers */
+    size_t nodes_count;
     struct news_way *ways;
     size_t ways_count, ways_cap;
-};
-
-/* Names of what rows have as numbers; NULL where there is none. */
-struct news_names {
-    const struct view_node *const *nodes; /* LIMIT_NODES of them */
-    const struct view_region *regions;
-    size_t regions_count;
+    struct buf text;
 };
 
 void news_init(struct news *self);
 void news_free(struct news *self);
-/* A node that came, or is in another state or incarnation than before. */
-void news_node(struct news *self, const struct news_names *names, const struct view_node *node,
-               int64_t version);
+/* This node came, or is in another state or incarnation than before; at most once a node. */
+void news_node(struct news *self, uint16_t number);
 /* A slot has another owner (a number, or PLACEMENT_NOBODY) than before. */
 void news_slot(struct news *self, uint16_t region, uint16_t from, uint16_t to);
-/* All that was noted, up to the event `version`. Valid until the next call; news_clear() then. */
-const struct buf *news_finish(struct news *self, const struct news_names *names, int64_t version);
+/* The text of all that; `nodes`: LIMIT_NODES by number, NULL where there is none. Valid until
+ * news_clear(). */
+const struct buf *news_finish(struct news *self, struct view_node *const *nodes,
+                              const struct view_rows *rows);
 void news_clear(struct news *self);

@@ -48,6 +48,7 @@ struct request {
     const char *reply_type; /* content type, static */
     char retry_after[16];   /* header Retry-After, where not empty */
     char allow[64];         /* header Allow, where not empty */
+    bool reply_streams;     /* the answer has no end: changes of the cluster's view follow */
     struct buf reply;
     struct principal principal; /* LOGIN */
     unsigned region;            /* LOGIN: number of the device's, or the tenant's */

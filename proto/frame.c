@@ -22,6 +22,7 @@ static const size_t fixed_sizes[] = {
     [MSG_SNAPSHOT] = sizeof(struct msg_snapshot), [MSG_GIVEN] = sizeof(struct msg_slot),
     [MSG_ACK] = sizeof(struct msg_ack),           [MSG_EVENT] = sizeof(struct msg_event),
     [MSG_KICK] = sizeof(struct msg_kick),         [MSG_ADMITTED] = sizeof(struct msg_admitted),
+    [MSG_NEWS] = sizeof(struct msg_news),
 };
 #define KINDS (sizeof fixed_sizes / sizeof *fixed_sizes)
 
@@ -35,6 +36,7 @@ static size_t texts_expected(enum msg_kind kind, const void *fixed)
     const struct msg_ack *ack = fixed;
     const struct msg_event *event = fixed;
     const struct msg_snapshot *snapshot = fixed;
+    const struct msg_news *news = fixed;
     switch (kind) {
     case MSG_READING:
         return (size_t)reading->payload_len + reading->extra_len;
@@ -51,6 +53,8 @@ static size_t texts_expected(enum msg_kind kind, const void *fixed)
         return (size_t)event->topic_len + event->body_len;
     case MSG_SNAPSHOT:
         return (size_t)snapshot->rules_len + snapshot->hours_len + snapshot->latest_len;
+    case MSG_NEWS:
+        return news->text_len;
     case MSG_PRESENCE:
     case MSG_INTEREST:
     case MSG_ADMIT:
