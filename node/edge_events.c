@@ -6,7 +6,9 @@
 #include "node/edge_inside.h"
 #include "node/metrics.h"
 #include "proto/check.h"
+#include <errno.h>
 #include <inttypes.h>
+#include <sys/socket.h>
 
 #define STREAMS_MAX 64 /* an edge */
 #define STREAM_BYTES_MAX (1024 * 1024)
@@ -47,6 +49,7 @@ struct event_stream *edge_events_open(struct edge *edge, struct lws *wsi, int64_
         self->next->at = &self->next;
     edge->streams = self;
     edge->streams_count++;
+    lws_set_timeout(wsi, NO_PENDING_TIMEOUT, 0);
     metrics_add(METRIC_EVENT_STREAMS, 1);
     return self;
 }
@@ -82,9 +85,13 @@ static void put(struct event_stream *self, const void *text, size_t len)
         cut(self);
         return;
     }
+    lws_rx_flow_control(self->wsi, 1);
     lws_callback_on_writable(self->wsi);
 }
 
+/* Libwebsockets does not read while it answers, so that its loop would be told for ever of what a
+ * client says meanwhile, were it only its end. Reading is stopped; but what is not read is not
+ * written either: it is stopped while there is nothing to write. */
 int edge_events_write(struct event_stream *self)
 {
     uint8_t piece[LWS_PRE + STREAM_CHUNK];
@@ -97,6 +104,8 @@ int edge_events_write(struct event_stream *self)
     }
     if (self->out.len > 0)
         lws_callback_on_writable(self->wsi);
+    else
+        lws_rx_flow_control(self->wsi, 0);
     return 0;
 }
 
@@ -107,13 +116,21 @@ void edge_events_news(struct edge *edge, int64_t version, const void *text, size
         put(self, text, len);
 }
 
+/* Nobody else looks. */
+static bool has_gone(const struct event_stream *self)
+{
+    char byte;
+    ssize_t n = recv(lws_get_socket_fd(self->wsi), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    return n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR);
+}
+
 void edge_events_second(struct edge *edge)
 {
     static const char beat[] = ":\n\n";
     int64_t now_s = clock_real_us() / 1000000;
     bool beats = now_s % BEAT_SECONDS == 0;
     for (struct event_stream *self = edge->streams; self != NULL; self = self->next) {
-        if (self->expires_s <= now_s && !self->cut)
+        if (!self->cut && (self->expires_s <= now_s || has_gone(self)))
             cut(self);
         else if (beats && self->out.len == 0)
             put(self, beat, sizeof beat - 1);

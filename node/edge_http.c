@@ -343,7 +343,6 @@ static int begin_stream(struct exchange *x, const struct request *answered)
     x->stream = edge_events_open(x->edge, x->wsi, answered->claims.expires_s);
     if (x->stream == NULL)
         return problem(x, 503, "busy", "too many streams of events are open", "10");
-    lws_set_timeout(x->wsi, NO_PENDING_TIMEOUT, 0);
     return answer(x, &(struct answer){200, answered->reply_type, NULL, NULL});
 }
 
