@@ -5,6 +5,7 @@
 #include "node/control.h"
 #include "node/edge_inside.h"
 #include "node/metrics.h"
+#include "node/rest_params.h"
 #include "proto/check.h"
 
 #define REPLY_CHUNK 65536
@@ -227,28 +228,7 @@ static int serve_file(struct exchange *x, const char *path)
 
 /* ---- REST ---- */
 
-static bool unreserved(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           strchr("-._~:,", c) != NULL;
-}
-
-/* libwebsockets has decoded the arguments; they are encoded again, so that a decoded '&' or '='
- * is not taken for a separator. */
-static void put_argument(struct buf *out, const char *text)
-{
-    bool value = false;
-    if (out->len > 0)
-        buf_putc(out, '&');
-    for (; *text != '\0'; text++) {
-        if (unreserved(*text) || (*text == '=' && !value))
-            buf_putc(out, *text);
-        else
-            buf_printf(out, "%%%02X", (unsigned char)*text);
-        value = value || *text == '=';
-    }
-}
-
+/* libwebsockets has decoded the arguments. */
 static void read_arguments(struct exchange *x)
 {
     char text[LIMIT_ADDRESS_BYTES + 1];
@@ -256,7 +236,7 @@ static void read_arguments(struct exchange *x)
         x->request->query.failed = true;
     for (int i = 0;
          lws_hdr_copy_fragment(x->wsi, text, sizeof text, WSI_TOKEN_HTTP_URI_ARGS, i) > 0; i++)
-        put_argument(&x->request->query, text);
+        rest_params_put(&x->request->query, text);
 }
 
 /* 0; -1: there is a token, and it is not good. */
@@ -293,13 +273,27 @@ static int too_large(struct exchange *x)
     return problem(x, 413, "too_large", "the body is larger than 1 MiB", NULL);
 }
 
-/* What an operator orders does not wait for a budget: who keeps it may be the very node that is to
- * be evicted. */
-static bool is_order(const struct request *request)
+/* Of an actor its owner is asked first; the database knows the rest. */
+static int admit(struct exchange *x)
 {
-    static const char prefix[] = "/api/v1/cluster";
-    return request->claims.role == ROLE_SUPER_ADMIN && request->path.len >= sizeof prefix - 1 &&
-           memcmp(request->path.data, prefix, sizeof prefix - 1) == 0;
+    struct msg_ask ask = {0};
+    if (!request_names_actor(x->request, &ask))
+        return hand_over(x);
+    struct uuid tenant = ask.tenant, device = ask.device;
+    ask.ref = x->ref;
+    edge_give(x->edge, edge_slot(x->edge, &tenant, &device), MSG_ASK, &ask, NULL, 0);
+    return 0;
+}
+
+void edge_http_actor(struct edge *self, const struct msg_actor *actor)
+{
+    struct msg_ref ref = actor->ref;
+    struct exchange *x = edge_peer(self, &ref, PEER_HTTP);
+    if (x == NULL || x->request == NULL)
+        return;
+    x->request->actor = *actor;
+    if (hand_over(x) != 0)
+        edge_close(self, x->wsi, LWS_TO_KILL_ASYNC);
 }
 
 /* The whole request is here: the tenant's budget comes first. */
@@ -308,10 +302,10 @@ static int proceed(struct exchange *x)
     x->body_done = true;
     if (x->request->body.failed)
         return too_large(x);
-    if (!x->request->has_claims || is_order(x->request))
-        return hand_over(x);
-    struct msg_admit admit = {.tenant = x->request->claims.tenant, .ref = x->ref};
-    edge_give(x->edge, edge_slot(x->edge, &admit.tenant, NULL), MSG_ADMIT, &admit, NULL, 0);
+    if (!x->request->has_claims || request_is_order(x->request))
+        return admit(x);
+    struct msg_admit item = {.tenant = x->request->claims.tenant, .ref = x->ref};
+    edge_give(x->edge, edge_slot(x->edge, &item.tenant, NULL), MSG_ADMIT, &item, NULL, 0);
     return 0;
 }
 
@@ -325,7 +319,7 @@ void edge_http_admitted(struct edge *self, const struct msg_admitted *admitted)
     x->budget = *admitted;
     x->asked = true;
     if (admitted->admitted) {
-        rc = hand_over(x);
+        rc = admit(x);
     } else {
         char after[24];
         snprintf(after, sizeof after, "%u", admitted->reset_s);
