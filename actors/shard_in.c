@@ -264,7 +264,8 @@ void shard_take(struct shard *self, const struct item *item)
     case MSG_KICK:
     case MSG_ADMITTED:
     case MSG_ACTOR:
-        self->counts.unexpected++; /* ours to send */
+    case MSG_NEWS:
+        self->counts.unexpected++; /* ours to send, or for edges */
         break;
     }
 }

@@ -31,6 +31,7 @@ void control_view_open(struct control_view *self, const struct config *config, u
         open_outlet(&self->shards[i], "shard", i);
     self->mesh = mailbox_connect("mesh-view", 0, 0);
     self->moves = moves_new(number);
+    news_init(&self->news);
     CHECK(self->moves != NULL);
 }
 
@@ -52,6 +53,7 @@ void control_view_close(struct control_view *self)
     for (unsigned i = 0; i < LIMIT_NODES; i++)
         free_node(&self->nodes[i]);
     slots_free(&self->slots);
+    news_free(&self->news);
     moves_destroy(&self->moves);
 }
 
@@ -170,6 +172,7 @@ static bool take_node(struct control_view *self, struct view_node *row)
     free_node(at);
     *at = copy;
     tell_node(self, copy);
+    news_node(&self->news, copy->number);
     return true;
 }
 
@@ -185,6 +188,7 @@ static bool lose_absent(struct control_view *self, const struct view_rows *rows)
             continue;
         self->nodes[n]->state = MEMBER_DEAD;
         tell_node(self, self->nodes[n]);
+        news_node(&self->news, (uint16_t)n);
         any = true;
     }
     return any;
@@ -264,6 +268,8 @@ static bool take_slot(struct control_view *self, const struct view_slot *row)
                   row->region, err_text(rc));
     if (rc <= 0)
         return false;
+    if (now.owner != former.owner)
+        news_slot(&self->news, row->region, former.owner, now.owner);
     moves_row(self->moves, slot, now.epoch, now.owner, now.target);
     if (now.epoch == former.epoch)
         return false;
@@ -279,6 +285,19 @@ static bool take_slot(struct control_view *self, const struct view_slot *row)
     return now.owner == self->number && !awaits;
 }
 
+/* What was there when this node came is no news. */
+static void tell_news(struct control_view *self, const struct view_rows *rows)
+{
+    if (self->version == 0)
+        news_clear(&self->news);
+    const struct buf *text = news_finish(&self->news, self->nodes, rows);
+    struct msg_news item = {.version = rows->version, .text_len = (uint32_t)text->len};
+    struct span span = {text->data, text->len};
+    for (unsigned i = 0; i < (unsigned)self->config->edges; i++)
+        CHECK(frame_add(&self->edges[i].frame, MSG_NEWS, &item, sizeof item, &span, 1) == 0);
+    news_clear(&self->news);
+}
+
 bool control_view_take(struct control_view *self, struct view_rows *rows)
 {
     bool members = false, inherited = false;
@@ -291,6 +310,7 @@ bool control_view_take(struct control_view *self, struct view_rows *rows)
         tell_mesh(self);
     for (size_t i = 0; i < rows->slots_count; i++)
         inherited |= take_slot(self, &rows->slots[i]);
+    tell_news(self, rows);
     self->version = rows->version;
     return inherited;
 }

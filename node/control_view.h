@@ -8,6 +8,7 @@
  */
 #include "cluster/moves.h"
 #include "cluster/slots.h"
+#include "node/news.h"
 #include "proto/frame.h"
 #include "sql/membership.h"
 #include <czmq.h>
@@ -29,6 +30,7 @@ struct control_view {
     struct view_node *nodes[LIMIT_NODES]; /* by number; NULL: never heard of */
     struct slots slots;
     moves_t *moves;
+    struct news news;
 };
 
 void control_view_open(struct control_view *self, const struct config *config, uint16_t number);
