@@ -396,6 +396,33 @@ static void a_group_may_be_refused_in_part(void **state)
     end(moves);
 }
 
+static void a_row_may_come_between_order_and_answer(void **state)
+{
+    (void)state;
+    moves_t *moves = begin_in(RESTING);
+    struct moves_order order = next(moves);
+    moves_row(moves, SLOT, EPOCH + 1, THERE, MSG_NOBODY); /* it was done, and more since */
+    answer_all(moves, &order, 0);
+    moves_retry(moves);
+    assert_int_equal(next(moves).kind, MOVES_NONE);
+    assert_int_equal(moves_count(moves), 0);
+    end(moves);
+
+    moves = begin_in(RESTING);
+    moves_row(moves, SLOT, EPOCH, HERE, MSG_NOBODY);
+    order = next(moves);
+    assert_int_equal(order.kind, MOVES_KEEP);
+    moves_row(moves, SLOT, EPOCH + 1, HERE, ELSEWHERE); /* kept, and already to go again */
+    struct moves_order release = next(moves);
+    assert_int_equal(release.kind, MOVES_RELEASE);
+    answer_all(moves, &order, EPOCH + 1);
+    moves_released(moves, SLOT, EPOCH + 1);
+    order = next(moves);
+    assert_int_equal(order.kind, MOVES_HAND_OVER);
+    assert_int_equal(order.target, ELSEWHERE);
+    end(moves);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -409,6 +436,7 @@ int main(void)
         cmocka_unit_test(what_stays_after_all_gets_a_new_epoch),
         cmocka_unit_test(a_database_that_cannot_be_asked_is_asked_again),
         cmocka_unit_test(a_group_may_be_refused_in_part),
+        cmocka_unit_test(a_row_may_come_between_order_and_answer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
