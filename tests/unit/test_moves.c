@@ -201,6 +201,7 @@ static void a_slot_is_released_then_handed_over(void **state)
     answer_all(moves, &order, EPOCH + 1);
     assert_int_equal(moves_count(moves), 0);
     moves_row(moves, SLOT, EPOCH, HERE, THERE); /* read before that */
+    assert_int_equal(moves_count(moves), 0);
     moves_row(moves, SLOT, EPOCH + 1, THERE, MSG_NOBODY);
     assert_int_equal(next(moves).kind, MOVES_NONE);
     assert_int_equal(moves_count(moves), 0);
