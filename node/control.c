@@ -220,17 +220,18 @@ static bool read_changes(struct control *self)
 /* ---- going ---- */
 
 /* An operator's order, or SIGTERM: the process ends when its slots are gone. */
-static bool drain(struct control *self)
+static void drain(struct control *self)
 {
     bool ordered = control_view_own_state(&self->view) == MEMBER_DRAINING;
-    /* What is not on its way then nobody may take. */
+    /* Told by SIGTERM it does not wait for what nobody may take; an operator's order does. */
     bool empty = moves_count(self->view.moves) == 0;
-    if (ordered && !self->draining && empty) {
+    if (ordered && !self->draining && empty &&
+        slots_count(&self->view.slots, self->view.number) == 0) {
         kill(getpid(), SIGTERM);
-        return true;
+        return;
     }
     if (!self->draining || self->drained)
-        return true;
+        return;
     if (ordered && empty && !self->moving_clients) {
         self->moving_clients = true;
         control_view_tell_elsewhere(&self->view);
@@ -240,7 +241,6 @@ static bool drain(struct control *self)
         self->drained = true;
         zsock_signal(self->pipe, 0);
     }
-    return true;
 }
 
 static void begin_drain(struct control *self)
@@ -292,6 +292,7 @@ static void work(struct control *self)
     if (self->db.conn == NULL && control_now_ms() >= self->connect_at)
         connect_again(self);
     keep_lease(self);
+    drain(self);
     if (self->db.conn == NULL)
         return;
     take_notifications(self);
@@ -303,7 +304,7 @@ static void work(struct control *self)
     if (up && control_now_ms() >= self->expiry_at)
         up = control_bury(self);
     if (up)
-        up = control_vote(self) && control_move_slots(self) && drain(self);
+        up = control_vote(self) && control_move_slots(self);
     if (up && control_now_ms() >= self->upkeep_at)
         up = keep_partitions(self);
     if (up && control_now_ms() >= self->prune_at)
@@ -314,12 +315,12 @@ static void work(struct control *self)
 static long idle_ms(const struct control *self)
 {
     int64_t next = lease_next_ms(&self->lease);
+    if (self->draining && !self->drained)
+        return DRAIN_LOOK_MS;
     if (self->db.conn == NULL)
         next = least(next, self->connect_at);
     else if (self->sweeping)
         return 0;
-    else if (self->draining && !self->drained)
-        return DRAIN_LOOK_MS;
     else
         next = least(least(least(next, self->poll_at), self->expiry_at),
                      least(self->prune_at, self->upkeep_at));

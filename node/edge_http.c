@@ -291,26 +291,6 @@ static int too_large(struct exchange *x)
     return problem(x, 413, "too_large", "the body is larger than 1 MiB", NULL);
 }
 
-/* /cluster/actors/{tenant}/{device}, and below it; what it is for, rest_cluster.c knows. */
-static bool names_actor(const struct request *request, struct msg_ask *ret_ask)
-{
-    static const char prefix[] = "/api/v1/cluster/actors/", passivate[] = "/passivate";
-    const char *path = (const char *)request->path.data, *rest = path + sizeof prefix - 1;
-    size_t least = sizeof prefix - 1 + 2 * UUID_TEXT_LEN + 1;
-    struct uuid tenant, device;
-    if (request->claims.role != ROLE_SUPER_ADMIN || request->path.len < least ||
-        memcmp(path, prefix, sizeof prefix - 1) != 0 ||
-        uuid_parse(rest, UUID_TEXT_LEN, &tenant) != 0 ||
-        uuid_parse(rest + UUID_TEXT_LEN + 1, UUID_TEXT_LEN, &device) != 0)
-        return false;
-    ret_ask->tenant = tenant;
-    ret_ask->device = device;
-    ret_ask->passivate = strcmp(request->method, "POST") == 0 &&
-                         request->path.len == least + sizeof passivate - 1 &&
-                         memcmp(path + least, passivate, sizeof passivate - 1) == 0;
-    return true;
-}
-
 /* Its owner is asked first; the database knows the rest. */
 static int ask_actor(struct exchange *x, struct msg_ask *ask)
 {
@@ -355,7 +335,7 @@ void edge_http_admitted(struct edge *self, const struct msg_admitted *admitted)
     x->asked = true;
     struct msg_ask ask = {0};
     if (admitted->admitted) {
-        rc = names_actor(x->request, &ask) ? ask_actor(x, &ask) : hand_over(x);
+        rc = request_names_actor(x->request, &ask) ? ask_actor(x, &ask) : hand_over(x);
     } else {
         char after[24];
         snprintf(after, sizeof after, "%u", admitted->reset_s);

@@ -89,7 +89,7 @@ class Gito:
 
     host = "127.0.0.1"
 
-    def __init__(self, environment=None, nodes="eu-1,eu-2,us-1", demo=True):
+    def __init__(self, environment=None, nodes="eu-1", demo=True):
         self.data = tempfile.mkdtemp(prefix="gito-test-")
         os.chmod(self.data, 0o755)  # user postgres must reach its folder below
         self.base, self.claim = claim_base()
