@@ -36,6 +36,8 @@ struct control {
     struct control_view view;
     struct suspect suspects[LIMIT_NODES];
     struct uuid awake; /* cursor of the sweep */
+    int64_t
+        overdue_at; /* a lease of another was first seen to have run out, boot clock, ms; 0: none */
     bool sweeping;
     bool draining, moving_clients, drained; /* by SIGTERM: slots, then clients, then main is told */
     int64_t drain_until;

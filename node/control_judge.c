@@ -9,11 +9,26 @@
 
 /* A suspect is voted against this often while it is one. */
 #define VOTE_MS 2000
+#define TURN_MS 200
 #define EXPIRY_MS 500 /* leases of others are looked at this often, and when one is due */
 
 static int64_t least(int64_t a, int64_t b)
 {
     return a < b ? a : b;
+}
+
+/* The one with the lowest number first: all at once would wait for each other's locks. The others
+ * follow, should it not act. */
+static bool is_our_turn(struct control *self)
+{
+    int64_t before = 0;
+    for (uint16_t n = 0; n < self->view.number; n++)
+        before += control_view_lives(&self->view, n);
+    if (self->overdue_at == 0)
+        self->overdue_at = control_now_ms();
+    int64_t turn_at = self->overdue_at + before * TURN_MS;
+    self->expiry_at = least(turn_at, control_now_ms() + EXPIRY_MS);
+    return control_now_ms() >= turn_at;
 }
 
 bool control_bury(struct control *self)
@@ -28,8 +43,11 @@ bool control_bury(struct control *self)
         return self->db.conn != NULL;
     if (left > 0) {
         self->expiry_at = control_now_ms() + least(left + 1, EXPIRY_MS);
+        self->overdue_at = 0;
         return true;
     }
+    if (!is_our_turn(self))
+        return true;
     rc = membership_bury(&self->db, &self->registration.member, self->incarnation, planner_place,
                          &buried);
     if (rc == ERR_FENCED)

@@ -80,7 +80,8 @@ enum probe_news mesh_peer_tick(struct mesh_peer *peer, int64_t now_us)
 {
     if (mesh_way_tick(&peer->ordered, now_us))
         link_renewed(&peer->link, now_us);
-    mesh_way_tick(&peer->quick, now_us);
+    if (mesh_way_tick(&peer->quick, now_us))
+        probe_hurry(&peer->probe, now_us);
     if (probe_is_due(&peer->probe, now_us)) {
         struct envelope ping = {
             .type = ENVELOPE_PING, .seq = (uint64_t)now_us, .kind = ENVELOPE_VERSION};

@@ -2,8 +2,9 @@
 #include "proto/check.h"
 #include <string.h>
 
-/* To be let in takes four round trips. Then twice as long each time: who is away costs little. */
-#define PATIENCE_MIN_US 250000
+/* To be let in takes four round trips, so this is for 100 ms each; then twice as long each time:
+ * who is farther gets in as well, and who is away costs little. */
+#define PATIENCE_MIN_US 400000
 #define PATIENCE_MAX_US 8000000
 #define RECONNECT_MS 100
 #define RECONNECT_MAX_MS 1000

@@ -51,7 +51,7 @@ struct request {
     char allow[64];         /* header Allow, where not empty */
     struct buf reply;
     struct principal principal; /* LOGIN */
-    unsigned region;            /* LOGIN: number of the device's, or the tenant's */
+    unsigned region;            /* LOGIN, WATCH: number of the device's, or the tenant's */
 };
 
 struct request *request_new(enum request_kind kind); /* NULL: out of memory */

@@ -13,7 +13,7 @@
 #define OUTSTANDING 512
 #define SAMPLES 1000000
 
-static struct site a, b;
+static struct site *a, *b;
 static int64_t samples[SAMPLES];
 
 struct phase {
@@ -39,7 +39,7 @@ static void send_one(void)
     static uint8_t bytes[FRAME_BYTES];
     int64_t now = clock_boot_us();
     memcpy(bytes, &now, sizeof now);
-    site_send(&a, &b.member, MESH_SHARD, 0, bytes, sizeof bytes);
+    site_send(a, &b->member, MESH_SHARD, 0, bytes, sizeof bytes);
 }
 
 /* Takes what has arrived, or waits for up to `wait_ms`; how many. */
@@ -47,7 +47,7 @@ static int64_t take(struct result *result, int wait_ms)
 {
     zmq_msg_t message;
     int64_t sent_us, taken = 0;
-    for (; site_take(b.shard[0], &message, taken == 0 ? wait_ms : 0); taken++) {
+    for (; site_take(b->shard[0], &message, taken == 0 ? wait_ms : 0); taken++) {
         CHECK(zmq_msg_size(&message) == FRAME_BYTES);
         memcpy(&sent_us, zmq_msg_data(&message), sizeof sent_us);
         zmq_msg_close(&message);
@@ -103,17 +103,17 @@ int main(int argc, char **argv)
     struct result warm = {0};
     zsys_init();
     zsys_handler_set(NULL);
-    site_start(&a, 1, 1, tcp_free_port(), 0);
-    site_start(&b, 2, 2, tcp_free_port(), 0);
-    sites_meet(&a, &b);
+    a = site_start(1, 1, tcp_free_port(), 0);
+    b = site_start(2, 2, tcp_free_port(), 0);
+    sites_meet(a, b);
     send_one();
     CHECK(take(&warm, SITE_DEADLINE_MS) == 1);
     for (unsigned i = 0; i < sizeof phases / sizeof *phases; i++) {
         struct result result = run(&phases[i], seconds);
         print(&phases[i], &result);
     }
-    site_stop(&a);
-    site_stop(&b);
+    site_stop(a);
+    site_stop(b);
     zsys_shutdown();
     return 0;
 }

@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #define TTL_MS 60000
+#define WAIT_MS 10000
 #define NOBODY PLACEMENT_NOBODY
 
 struct peer {
@@ -168,6 +169,14 @@ static inline void part(struct peer *peers, size_t count)
 {
     for (size_t i = 0; i < count; i++)
         PQfinish(peers[i].db.conn);
+}
+
+static inline void wait_until_somebody_waits(void)
+{
+    for (int i = 0; number("SELECT count(*) FROM pg_locks WHERE NOT granted") == 0; i++) {
+        assert_true(i < WAIT_MS);
+        usleep(1000);
+    }
 }
 
 /* Each test begins with a cluster without nodes. */

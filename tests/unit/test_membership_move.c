@@ -1,5 +1,6 @@
 /* Hand-off, drain and the orders of operators, on a PostgreSQL of our own. */
 #include "tests/unit/membership_fixture.h"
+#include <pthread.h>
 
 #define TENANT "00000000-0000-0000-0000-0000000000aa"
 #define USER "00000000-0000-0000-0000-0000000000bb"
@@ -92,6 +93,72 @@ static void the_target_may_die_meanwhile(void **state)
     assert_int_equal(epochs[1], 2);
     assert_int_equal(slots_where("owner = 'eu-1' AND epoch = 2"), 2);
     part(eu, 3);
+}
+
+struct hand_off {
+    pthread_t thread;
+    struct peer *from, *to;
+    uint16_t slots[2];
+    uint64_t epochs[2];
+    int rc;
+};
+
+static void *hand_over_in_thread(void *arg)
+{
+    struct hand_off *self = arg;
+    self->rc = hand_over(self->from, self->to, self->slots, 2, self->epochs);
+    return NULL;
+}
+
+/* The same, with the hand-over under way when the death is committed. */
+static void a_hand_over_waits_for_a_burial(void **state)
+{
+    (void)state;
+    struct peer eu[3];
+    struct hand_off late = {.from = &eu[0], .to = &eu[1]};
+    struct ask other = connect_as(pg.app_url, "other", "gito_ingest");
+    join(&eu[0], "eu-1");
+    join(&eu[1], "eu-2");
+    join(&eu[2], "eu-3");
+    find_slots("target = 'eu-2'", late.slots, 2);
+    run_in(&other, "BEGIN");
+    run_in(&other, "SELECT FROM cluster_version FOR UPDATE");
+    run_in(&other, "UPDATE cluster_nodes SET state = 'dead' WHERE node_id = 'eu-2'");
+    assert_int_equal(pthread_create(&late.thread, NULL, hand_over_in_thread, &late), 0);
+    wait_until_somebody_waits();
+    run_in(&other, "COMMIT");
+    pthread_join(late.thread, NULL);
+    must(&eu[0], late.rc);
+    assert_int_equal(late.epochs[0] + late.epochs[1], 0);
+    assert_int_equal(slots_where("owner = 'eu-1'"), 4096);
+    PQfinish(other.conn);
+    part(eu, 3);
+}
+
+/* Who cannot have the view for itself within a second leaves nothing behind, and may come again. */
+static void a_view_that_is_locked_is_refused(void **state)
+{
+    (void)state;
+    struct peer eu[2];
+    uint16_t slot;
+    uint64_t epoch = 7;
+    struct ask other = connect_as(pg.app_url, "other", "gito_ingest");
+    join(&eu[0], "eu-1");
+    join(&eu[1], "eu-2");
+    find_slots("target = 'eu-2'", &slot, 1);
+    run_in(&other, "BEGIN");
+    run_in(&other, "SELECT FROM cluster_version FOR UPDATE");
+    assert_int_equal(hand_over(&eu[0], &eu[1], &slot, 1, &epoch), ERR_REFUSED);
+    assert_int_equal(epoch, 7);
+    assert_int_equal(membership_drain(&eu[1].db, "eu-1", planner_place, &audit), ERR_REFUSED);
+    assert_int_equal(PQtransactionStatus(eu[0].db.conn), PQTRANS_IDLE);
+    assert_int_equal(PQtransactionStatus(eu[1].db.conn), PQTRANS_IDLE);
+    must(&eu[0], membership_renew(&eu[0].db, &eu[0].member, eu[0].incarnation)); /* no change */
+    run_in(&other, "COMMIT");
+    must(&eu[0], hand_over(&eu[0], &eu[1], &slot, 1, &epoch));
+    assert_int_equal(epoch, 2);
+    PQfinish(other.conn);
+    part(eu, 2);
 }
 
 static void a_newer_target_outlives_a_hand_off_given_up(void **state)
@@ -264,6 +331,8 @@ int main(void)
         TEST(what_still_moves_is_handed_over),
         TEST(nothing_is_handed_to_who_cannot_take_it),
         TEST(the_target_may_die_meanwhile),
+        TEST(a_hand_over_waits_for_a_burial),
+        TEST(a_view_that_is_locked_is_refused),
         TEST(a_newer_target_outlives_a_hand_off_given_up),
         TEST(slots_of_a_dead_source_go_where_they_moved),
         TEST(a_drain_gives_all_away_and_can_be_called_off),

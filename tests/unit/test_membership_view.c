@@ -53,7 +53,7 @@ static void a_region_fails_over_after_its_hold_down_and_returns_as_planned(void 
 static void the_last_of_a_region_hands_over_before_it_leaves(void **state)
 {
     (void)state;
-    struct peer eu1, us1;
+    struct peer eu1, eu2, us1;
     join(&eu1, "eu-1");
     join(&us1, "us-1");
     must(&us1, membership_drain(&us1.db, "us-1", planner_place, NULL));
@@ -63,8 +63,36 @@ static void the_last_of_a_region_hands_over_before_it_leaves(void **state)
     assert_int_equal(slots_where("owner = 'eu-1' AND state = 'owned'"), 8192);
     must(&us1, peer_register(&us1));
     assert_int_equal(hand_over_all(&eu1, &us1, 1), 4096);
+    join(&eu2, "eu-2");
     must(&us1, membership_leave(&us1.db, &us1.member, us1.incarnation, planner_place));
+    assert_int_equal(slots_where("region = 'us' AND owner IN ('eu-1', 'eu-2')"), 4096);
+    /* Nor what happens while it is away. */
+    expire("eu-2");
+    assert_int_equal(bury(&eu1), 1);
     assert_int_equal(slots_where("owner = 'eu-1' AND state = 'owned'"), 8192);
+    PQfinish(eu2.db.conn);
+    PQfinish(us1.db.conn);
+    PQfinish(eu1.db.conn);
+}
+
+/* After an outage of all, however long it was. */
+static void a_cluster_that_starts_waits_for_its_regions(void **state)
+{
+    (void)state;
+    struct peer eu1, us1;
+    int64_t ms = 0;
+    join(&eu1, "eu-1");
+    join(&us1, "us-1");
+    run("UPDATE cluster_nodes SET state = 'dead', left_at = now()");
+    age_all("1 h");
+    must(&eu1, peer_register(&eu1));
+    assert_int_equal(bury(&eu1), 0);
+    assert_int_equal(slots_where("owner = 'us-1'"), 4096);
+    must(&eu1, membership_expiry_ms(&eu1.db, &eu1.member, &ms));
+    assert_in_range(ms, 20000, 30000);
+    age_all("31 s");
+    assert_int_equal(bury(&eu1), 0);
+    assert_int_equal(slots_where("owner = 'eu-1'"), 8192);
     PQfinish(us1.db.conn);
     PQfinish(eu1.db.conn);
 }
@@ -204,6 +232,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_region_fails_over_after_its_hold_down_and_returns_as_planned),
         TEST(the_last_of_a_region_hands_over_before_it_leaves),
+        TEST(a_cluster_that_starts_waits_for_its_regions),
         TEST(regions_keep_their_numbers),
         TEST(the_view_is_read_by_and_by),
         TEST(who_ended_is_seen_while_it_owns_slots),
