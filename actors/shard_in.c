@@ -136,8 +136,7 @@ static void take_device(struct shard *self, const struct item *item)
     const struct msg_device *named = item->fixed;
     struct uuid tenant = named->tenant, id = named->device;
     if (item->kind == MSG_WAKE) {
-        const struct held_slot *slot = shard_slot(self, named->slot);
-        if (slot->hold == HOLD_OPEN || (slot->hold == HOLD_OPENING && !slot->awaits))
+        if (shard_slot_wakes(self, item, named->slot))
             shard_activate(self, &tenant, &id, named->slot);
         return;
     }
