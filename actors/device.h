@@ -69,6 +69,7 @@ struct device {
     uint8_t status;    /* enum device_status */
     uint8_t elsewhere; /* ABSENT: its slot is in the region of this number less 1 */
     bool dirty;        /* last_seen is newer than the database's */
+    bool stale;        /* what was loaded has changed while its slot was not open */
 };
 
 struct device_times {

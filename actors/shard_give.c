@@ -79,7 +79,7 @@ void shard_give(struct shard *self, const struct msg_slot *order)
         next = g.device->slot_next;
         CHECK(g.device->in_flight == 0 && g.device->held == NULL);
         interest_each(&self->interest, &g.device->tenant, &g.device->id, give_interest, &g);
-        if (g.device->state == DEVICE_LIVE)
+        if (g.device->state == DEVICE_LIVE && !g.device->stale)
             give_device(&g);
     }
     struct msg_slot end = *order;

@@ -142,9 +142,8 @@ static void take_device(struct shard *self, const struct item *item)
     }
     self->changed_us = self->now_us;
     uint32_t handle = shard_find(self, &id);
-    if (handle != TABLE_NONE &&
-        shard_slot(self, shard_device(self, handle)->slot)->hold == HOLD_OPEN)
-        shard_step(self, handle, DEVICE_CHANGED, &(struct device_input){0});
+    if (handle != TABLE_NONE)
+        shard_changed(self, handle);
 }
 
 static void describe(const struct device *device, struct msg_actor *actor)

@@ -125,6 +125,8 @@ bool shard_slot_takes(struct shard *self, const struct item *item, const struct 
 /* May a device of the slot be woken now? If not, the word of it is kept while it may come to that.
  */
 bool shard_slot_wakes(struct shard *self, const struct item *item, uint16_t number);
+/* What was loaded of a device has changed: it is loaded anew, now or when its slot opens. */
+void shard_changed(struct shard *self, uint32_t handle);
 /* Something of the slot came back from the writer, and all that it leads to is done. */
 void shard_slot_came_back(struct shard *self, uint16_t number);
 void shard_slot_told(struct shard *self, uint16_t number);

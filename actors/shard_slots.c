@@ -133,9 +133,26 @@ static void set_hold(struct shard *self, struct held_slot *slot, enum hold hold)
     slot->hold = (uint8_t)hold;
 }
 
+static void reload(struct shard *self, uint32_t handle)
+{
+    shard_device(self, handle)->stale = false;
+    shard_step(self, handle, DEVICE_CHANGED, &(struct device_input){0});
+}
+
+void shard_changed(struct shard *self, uint32_t handle)
+{
+    struct device *device = shard_device(self, handle);
+    device->stale = true;
+    if (shard_slot(self, device->slot)->hold == HOLD_OPEN)
+        reload(self, handle);
+}
+
 static void open_slot(struct shard *self, struct held_slot *slot)
 {
     set_hold(self, slot, HOLD_OPEN);
+    for (uint32_t h = slot->first; h != TABLE_NONE; h = shard_device(self, h)->slot_next)
+        if (shard_device(self, h)->stale)
+            reload(self, h);
     take_early(self, slot);
 }
 

@@ -409,6 +409,33 @@ static void devices_to_watch_are_not_forgotten_when_it_stays(void **state)
     }
 }
 
+/* It may be a rule that is no more: what the actor knows of it is old from then on. */
+static void a_change_meanwhile_is_not_missed(void **state)
+{
+    (void)state;
+    for (int in_flight = 0; in_flight < 2; in_flight++) {
+        struct fixture f;
+        begin(&f);
+        make_live(&f);
+        if (in_flight)
+            publish(&f, 1, 0);
+        slot_says(&f, MSG_RELEASE, OTHER, EPOCH, 0);
+        put_load(&f);
+        while (!shard_is_quiet(f.shard)) {
+            struct batch *batch = shard_next_batch(f.shard);
+            assert_int_equal(batch->loads_count, 0);
+            answer(&f, batch, true, false);
+        }
+        slot_says(&f, MSG_SLOT, OWN, EPOCH + 1, 0);
+        struct batch *batch = shard_next_batch(f.shard);
+        assert_non_null(batch);
+        assert_int_equal(batch->loads_count, 1);
+        answer(&f, batch, false, false); /* it was deleted */
+        assert_int_equal(the_device(&f)->state, DEVICE_ABSENT);
+        end(&f);
+    }
+}
+
 static void a_shard_that_is_closed_takes_nothing_more(void **state)
 {
     (void)state;
@@ -445,6 +472,7 @@ int main(void)
         cmocka_unit_test(a_released_slot_takes_nothing_and_says_nothing),
         cmocka_unit_test(a_slot_that_stays_after_all_is_told_and_taken_up),
         cmocka_unit_test(devices_to_watch_are_not_forgotten_when_it_stays),
+        cmocka_unit_test(a_change_meanwhile_is_not_missed),
         cmocka_unit_test(a_shard_that_is_closed_takes_nothing_more),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
