@@ -37,6 +37,7 @@ struct held_slot {
     uint16_t owner;
     uint8_t hold;  /* enum hold */
     bool awaits;   /* OPENING: MSG_GIVEN; else that all edges have told it */
+    bool lost;     /* with something in flight: whether that is stored it cannot say yet */
     uint16_t told; /* edges that have */
     int64_t open_at_us;
     struct early *early, *early_last;

@@ -41,18 +41,23 @@ void shard_slots_free(struct shard *self)
 
 /* ---- items ---- */
 
-/* Who sends it will send all that is unanswered to the owner once it knows him. (Clean: what this
- * shard took in an earlier epoch it has answered before; the edge knows whether it was the owner.)
- */
+/* Clean: what this shard took in an earlier epoch it has answered before; the edge knows whether it
+ * was the owner. */
+static struct msg_slot word_of(const struct shard *self, const struct held_slot *slot,
+                               uint16_t number)
+{
+    return (struct msg_slot){.slot = number,
+                             .from = self->config.node,
+                             .from_life = self->config.life,
+                             .owner = slot->owner,
+                             .flags = slot->lost ? 0 : SLOT_CLEAN,
+                             .epoch = slot->epoch};
+}
+
+/* Who sends it will send all that is unanswered to the owner once it knows him. */
 static void tell_owner(struct shard *self, uint16_t number, const struct msg_ref *to)
 {
-    const struct held_slot *slot = shard_slot(self, number);
-    struct msg_slot item = {.slot = number,
-                            .from = self->config.node,
-                            .from_life = self->config.life,
-                            .owner = slot->owner,
-                            .flags = SLOT_CLEAN,
-                            .epoch = slot->epoch};
+    struct msg_slot item = word_of(self, shard_slot(self, number), number);
     struct frame *frame = shard_edge_frame(self, to->node, to->life, to->edge);
     if (frame != NULL)
         SURVIVE(frame_add(frame, MSG_SLOT, &item, sizeof item, NULL, 0));
@@ -173,14 +178,9 @@ static void drop_devices(struct shard *self, struct held_slot *slot)
 }
 
 /* What it took in the former epoch is committed and answered: edges may forget the owner. */
-static void give_up(struct shard *self, struct held_slot *slot, uint16_t number)
+static void give_up(struct shard *self, const struct held_slot *slot, uint16_t number)
 {
-    struct msg_slot news = {.slot = number,
-                            .from = self->config.node,
-                            .from_life = self->config.life,
-                            .owner = slot->owner,
-                            .flags = SLOT_CLEAN,
-                            .epoch = slot->epoch};
+    struct msg_slot news = word_of(self, slot, number);
     tell_edges(self, &news);
 }
 
@@ -194,7 +194,8 @@ static void take_view(struct shard *self, const struct msg_slot *news)
     slot->owner = news->owner;
     if (news->owner != self->config.node) {
         /* Given away by shard_give() before; else somebody has declared this node dead. */
-        if (slot->in_flight == 0)
+        slot->lost = slot->in_flight > 0;
+        if (!slot->lost)
             drop_devices(self, slot);
         tenants_lost_slot(&self->tenants, news->slot);
         set_hold(self, slot, HOLD_CLOSED);
@@ -294,7 +295,7 @@ void shard_slot_came_back(struct shard *self, uint16_t number)
 {
     struct held_slot *slot = shard_slot(self, number);
     CHECK(slot->in_flight > 0);
-    slot->in_flight--;
+    slot->lost &= --slot->in_flight > 0;
     rest_if_quiet(self, slot, number);
 }
 
