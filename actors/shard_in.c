@@ -38,10 +38,19 @@ static void take_reject(struct shard *self, const struct item *item)
     self->counts.rejected++;
 }
 
+/* The edge is there. What a node said last may come behind the word of its end, by another way:
+ * who was connected at it, or watched, is nobody's concern any more. */
+static bool is_there(struct shard *self, const struct msg_ref *ref)
+{
+    return shard_edge_frame(self, ref->node, ref->life, ref->edge) != NULL;
+}
+
 static void take_presence(struct shard *self, const struct item *item)
 {
     const struct msg_presence *presence = item->fixed;
     struct uuid tenant = presence->tenant, id = presence->device;
+    if (!is_there(self, &presence->ref))
+        return;
     uint32_t handle = shard_activate(self, &tenant, &id, presence->ref.slot);
     struct device *device = shard_device(self, handle);
     if (presence->present) {
@@ -102,6 +111,8 @@ static void take_claim(struct shard *self, const struct item *item)
         tenants_unclaim(&self->tenants, &tenant, id, item->texts_len, &ref);
         return;
     }
+    if (!is_there(self, &ref))
+        return;
     int rc =
         tenants_claim(&self->tenants, &tenant, id, item->texts_len, &ref, claim->since_us, &loser);
     CHECK(rc >= 0);
@@ -126,7 +137,7 @@ static void take_interest(struct shard *self, const struct item *item)
     const struct msg_interest *wanted = item->fixed;
     struct uuid tenant = wanted->tenant, device = wanted->device;
     const struct msg_ref *ref = &wanted->ref;
-    if (shard_edge_frame(self, ref->node, ref->life, ref->edge) != NULL)
+    if (is_there(self, ref))
         SURVIVE(interest_set(&self->interest, &tenant, &device, INTEREST_END(ref->node, ref->edge),
                              wanted->bits & ((1U << INTEREST_BITS) - 1)));
 }

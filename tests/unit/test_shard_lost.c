@@ -199,6 +199,28 @@ static void a_dead_node_holds_no_client_id(void **state)
     end(&f);
 }
 
+/* It comes by another way than the word of its end: from the mesh, or from among what waited. */
+static void the_last_words_of_a_dead_node_are_not_believed(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct msg_kick kick = {0};
+    begin_with_others(&f);
+    node_says(&f, OTHER, 1, false);
+    present_at(&f, far_ref(OTHER, 1, 0), true);
+    claim(&f, far_ref(OTHER, 1, 0), 1000);
+    watch(&f, far_ref(OTHER, 1, 0), INTEREST_TELEMETRY);
+    node_says(&f, OTHER, 2, true);
+    present_at(&f, far_ref(OTHER, 1, 0), true);
+    assert_null(the_device(&f)->presences);
+    assert_int_equal(f.shard->interest.table.count, 0);
+    claim(&f, own_ref(0), 10);
+    assert_int_equal(take(&shard_output(f.shard)->edge[1], MSG_KICK, &kick, sizeof kick), 0);
+    present_at(&f, far_ref(OTHER, 2, 0), true);
+    assert_non_null(the_device(&f)->presences);
+    end(&f);
+}
+
 static void an_answer_to_a_dead_node_goes_nowhere(void **state)
 {
     (void)state;
@@ -231,6 +253,7 @@ int main(void)
         cmocka_unit_test(a_device_that_is_elsewhere_too_stays_connected),
         cmocka_unit_test(nobody_watches_at_a_dead_node),
         cmocka_unit_test(a_dead_node_holds_no_client_id),
+        cmocka_unit_test(the_last_words_of_a_dead_node_are_not_believed),
         cmocka_unit_test(an_answer_to_a_dead_node_goes_nowhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
