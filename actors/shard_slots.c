@@ -364,6 +364,8 @@ void shard_take_node(struct shard *self, const struct msg_node *node)
     (*far)->life = node->life;
     (*far)->edges = node->edges <= LIMIT_EDGES ? node->edges : LIMIT_EDGES;
     (*far)->shards = node->shards <= LIMIT_SHARDS ? node->shards : LIMIT_SHARDS;
+    if (node->shards == 0)
+        (*far)->shards = 1; /* there is always one to name */
     for (unsigned i = 0; i < LIMIT_EDGES; i++) {
         frame_init(&(*far)->edge[i], FRAME_BYTES_MAX);
         frame_init(&(*far)->watchers[i], FRAME_BYTES_MAX);

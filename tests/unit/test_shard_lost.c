@@ -241,6 +241,28 @@ static void an_answer_to_a_dead_node_goes_nowhere(void **state)
     end(&f);
 }
 
+/* What a row of the database says is not believed further than it can be used. */
+static void a_node_of_odd_numbers_harms_nobody(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin(&f);
+    make_live(&f);
+    struct msg_node odd[] = {{.node = OTHER, .life = 1, .alive = 1, .edges = 0, .shards = 0},
+                             {.node = LIMIT_NODES, .life = 1, .alive = 1, .edges = 1, .shards = 1},
+                             {.node = THIRD, .life = 1, .alive = 1, .edges = 255, .shards = 255},
+                             {.node = OWN, .life = 9, .alive = 0, .edges = 1, .shards = 1}};
+    for (size_t i = 0; i < sizeof odd / sizeof *odd; i++)
+        receive(&f, MSG_NODE, &odd[i], sizeof odd[i], "");
+    slot_says(&f, MSG_RELEASE, OTHER, EPOCH, 0);
+    slot_says(&f, MSG_GIVE, OTHER, away, 0);
+    struct msg_slot item = {0};
+    struct shard_out *out = shard_output(f.shard);
+    assert_int_equal(take(&out->far[OTHER]->shard[0], MSG_GIVEN, &item, sizeof item), 1);
+    assert_int_equal(word(&f).epoch, away);
+    end(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -255,6 +277,7 @@ int main(void)
         cmocka_unit_test(a_dead_node_holds_no_client_id),
         cmocka_unit_test(the_last_words_of_a_dead_node_are_not_believed),
         cmocka_unit_test(an_answer_to_a_dead_node_goes_nowhere),
+        cmocka_unit_test(a_node_of_odd_numbers_harms_nobody),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
