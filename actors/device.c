@@ -98,16 +98,21 @@ void device_clear(struct device *self)
     struct held *held;
     while ((held = device_unhold(self)) != NULL)
         free(held);
-    while (self->presences != NULL) {
-        struct presence *next = self->presences->next;
-        free(self->presences);
-        self->presences = next;
-    }
+    device_drop_presences(self);
     rules_destroy(&self->rules);
     device_drop_kept(self);
 }
 
 /* ---- its connections ---- */
+
+void device_drop_presences(struct device *self)
+{
+    while (self->presences != NULL) {
+        struct presence *next = self->presences->next;
+        free(self->presences);
+        self->presences = next;
+    }
+}
 
 bool device_came(struct device *self, const struct msg_ref *ref)
 {

@@ -100,5 +100,7 @@ void device_clear(struct device *self);
  * without memory. */
 bool device_came(struct device *self, const struct msg_ref *ref);
 bool device_went(struct device *self, const struct msg_ref *ref);
+/* Nothing of its connections is known any more. */
+void device_drop_presences(struct device *self);
 /* All connections at that node have gone with it. */
 bool device_lost_node(struct device *self, uint16_t node);

@@ -53,7 +53,9 @@ static void take_presence(struct shard *self, const struct item *item)
         return;
     uint32_t handle = shard_activate(self, &tenant, &id, presence->ref.slot);
     struct device *device = shard_device(self, handle);
-    if (presence->present) {
+    if (presence->present && device->elsewhere != 0) {
+        shard_redirect(self, device, &presence->ref);
+    } else if (presence->present) {
         if (device_came(device, &presence->ref)) {
             device->last_seen_us = self->now_us;
             device->dirty = true;

@@ -141,6 +141,9 @@ void shard_give(struct shard *self, const struct msg_slot *order);
 void shard_take_snapshot(struct shard *self, const struct item *item);
 
 /* shard_device.c */
+/* The sender took the device for one of this region: it sends its item again (or tells its
+ * connection), to the right one. */
+void shard_redirect(struct shard *self, const struct device *device, const struct msg_ref *ref);
 void shard_step(struct shard *self, uint32_t handle, enum device_event event,
                 const struct device_input *input);
 /* Whatever the reading is to its device: new, or sent again. */

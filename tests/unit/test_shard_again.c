@@ -74,6 +74,33 @@ static void one_that_is_nowhere_is_refused(void **state)
     end(&f);
 }
 
+/* Its edge took it for one of this region, because it was made a moment ago: it is told where the
+ * device is, and tells the connection there. */
+static void a_connection_of_a_device_elsewhere_is_not_closed(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct msg_home home = {0};
+    struct msg_kick kick = {0};
+    begin(&f);
+    present(&f, true);
+    answer_elsewhere(&f);
+    struct frame *frame = &shard_output(f.shard)->edge[1];
+    assert_int_equal(look(frame, MSG_KICK, &kick, sizeof kick), 0);
+    assert_int_equal(homes(frame, &home), 1);
+    assert_true(home.ref.item == 0 && home.region == ELSEWHERE);
+    present(&f, true); /* another one's */
+    assert_int_equal(homes(frame, &home), 1);
+    present(&f, false);
+    assert_int_equal(homes(frame, &home), 0);
+    assert_null(the_device(&f)->presences);
+    f.now_us += 2 * SECOND;
+    for (int i = 0; i < 10; i++)
+        shard_tick(f.shard, f.now_us);
+    assert_null(the_device(&f)); /* nothing keeps it here */
+    end(&f);
+}
+
 /* ---- perhaps stored by an owner that has died ---- */
 
 static void publish_again(struct fixture *f, uint16_t packet_id, uint8_t flags,
@@ -246,6 +273,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_device_of_another_region_is_redirected),
         cmocka_unit_test(one_that_is_nowhere_is_refused),
+        cmocka_unit_test(a_connection_of_a_device_elsewhere_is_not_closed),
         cmocka_unit_test(it_is_looked_for_by_its_exact_timestamp),
         cmocka_unit_test(what_was_stored_is_answered_and_told_once_more),
         cmocka_unit_test(a_clients_redelivery_is_told_to_nobody),
