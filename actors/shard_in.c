@@ -45,23 +45,36 @@ static bool is_there(struct shard *self, const struct msg_ref *ref)
     return shard_edge_frame(self, ref->node, ref->life, ref->edge) != NULL;
 }
 
+/* A connection that was made at since_us. */
+static void seen(const struct shard *self, struct device *device, int64_t since_us)
+{
+    if (since_us == 0 || since_us > self->now_us)
+        since_us = self->now_us;
+    if (since_us <= device->last_seen_us)
+        return;
+    device->last_seen_us = since_us;
+    device->dirty = true;
+}
+
 static void take_presence(struct shard *self, const struct item *item)
 {
     const struct msg_presence *presence = item->fixed;
     struct uuid tenant = presence->tenant, id = presence->device;
     if (!is_there(self, &presence->ref))
         return;
-    uint32_t handle = shard_activate(self, &tenant, &id, presence->ref.slot);
+    uint32_t handle = shard_find(self, &id);
+    if (handle == TABLE_NONE && shard_slot_leaves(self, presence->ref.slot))
+        return; /* it is told anew */
+    if (handle == TABLE_NONE)
+        handle = shard_activate(self, &tenant, &id, presence->ref.slot);
     struct device *device = shard_device(self, handle);
-    if (presence->present && device->elsewhere != 0) {
+    if (!presence->present) {
+        if (device_went(device, &presence->ref) && device->presences == NULL)
+            device->disconnected_us = self->now_us;
+    } else if (device->elsewhere != 0) {
         shard_redirect(self, device, &presence->ref);
-    } else if (presence->present) {
-        if (device_came(device, &presence->ref)) {
-            device->last_seen_us = self->now_us;
-            device->dirty = true;
-        }
-    } else if (device_went(device, &presence->ref) && device->presences == NULL) {
-        device->disconnected_us = self->now_us;
+    } else if (device_came(device, &presence->ref)) {
+        seen(self, device, presence->since_us);
     }
     shard_touch(self, handle);
 }

@@ -123,6 +123,8 @@ void shard_take(struct shard *self, const struct item *item);
 struct held_slot *shard_slot(struct shard *self, uint16_t slot);
 /* May an item of this sender be taken now? If not it has been answered, or is kept. */
 bool shard_slot_takes(struct shard *self, const struct item *item, const struct msg_ref *ref);
+/* It is released, or at rest: no work is begun for it. */
+bool shard_slot_leaves(struct shard *self, uint16_t number);
 /* May a device of the slot be woken now? If not, the word of it is kept while it may come to that.
  */
 bool shard_slot_wakes(struct shard *self, const struct item *item, uint16_t number);

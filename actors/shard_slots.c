@@ -77,7 +77,8 @@ static void keep_early(struct held_slot *slot, const struct item *item)
     slot->early_last = early;
 }
 
-/* What an edge says by itself, and again to each new owner. */
+/* What an edge says by itself, and again to each new owner; but who is gone it does not say again.
+ */
 static bool is_state(enum msg_kind kind)
 {
     return kind == MSG_PRESENCE || kind == MSG_INTEREST || kind == MSG_CLAIM ||
@@ -88,15 +89,22 @@ bool shard_slot_takes(struct shard *self, const struct item *item, const struct 
 {
     struct held_slot *slot = shard_slot(self, ref->slot);
     bool opening = slot->hold == HOLD_OPENING;
-    if (ref->epoch == slot->epoch &&
-        (slot->hold == HOLD_OPEN || (opening && !slot->awaits && is_state(item->kind))))
+    bool leaving = slot->hold == HOLD_RELEASING || slot->hold == HOLD_RESTING;
+    bool hears = (opening && !slot->awaits) || leaving;
+    if (ref->epoch == slot->epoch && (slot->hold == HOLD_OPEN || (hears && is_state(item->kind))))
         return true;
     self->counts.moved++;
     if (ref->epoch > slot->epoch || (ref->epoch == slot->epoch && opening))
         keep_early(slot, item);
-    else if (slot->hold != HOLD_RELEASING && slot->hold != HOLD_RESTING)
+    else if (!leaving)
         tell_owner(self, ref->slot, ref);
     return false;
+}
+
+bool shard_slot_leaves(struct shard *self, uint16_t number)
+{
+    uint8_t hold = shard_slot(self, number)->hold;
+    return hold == HOLD_RELEASING || hold == HOLD_RESTING;
 }
 
 bool shard_slot_wakes(struct shard *self, const struct item *item, uint16_t number)
