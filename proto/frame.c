@@ -1,5 +1,6 @@
 #include "proto/frame.h"
 #include "proto/check.h"
+#include "proto/unpack.h"
 #include <msgpack.h>
 
 /* Bytes kept free in front of the items for the msgpack header, which is written last. */
@@ -185,55 +186,17 @@ struct span frame_finish(struct frame *self)
     return (struct span){start, self->bytes.len - HEADER_ROOM + header.len};
 }
 
-/* A msgpack unsigned integer; false: it is something else, or not whole. */
-static bool read_uint(const uint8_t **at, const uint8_t *end, uint64_t *ret_value)
-{
-    if (*at == end)
-        return false;
-    uint8_t first = *(*at)++;
-    if (first < 0x80) {
-        *ret_value = first;
-        return true;
-    }
-    if (first < 0xcc || first > 0xcf) /* uint 8, 16, 32, 64 */
-        return false;
-    ptrdiff_t bytes = 1L << (first - 0xcc);
-    if (end - *at < bytes)
-        return false;
-    for (*ret_value = 0; bytes > 0; bytes--)
-        *ret_value = *ret_value << 8 | *(*at)++;
-    return true;
-}
-
-/* The length of a msgpack bin, which is to be all that is left. */
-static bool read_bin(const uint8_t **at, const uint8_t *end)
-{
-    if (*at == end)
-        return false;
-    uint8_t first = *(*at)++;
-    if (first < 0xc4 || first > 0xc6) /* bin 8, 16, 32 */
-        return false;
-    ptrdiff_t bytes = 1L << (first - 0xc4), len = 0;
-    if (end - *at < bytes)
-        return false;
-    for (; bytes > 0; bytes--)
-        len = len << 8 | *(*at)++;
-    return len == end - *at;
-}
-
-/* By hand: a library would make an object tree as large as the lengths in `data` say. */
 int frame_open(struct frame_reader *self, const void *data, size_t len)
 {
     const uint8_t *at = data, *end = at + len;
     uint64_t version, count;
-    if (len == 0 || *at < 0x91 || *at > 0x9f) /* fixarray */
-        return ERR_MALFORMED;
-    unsigned elements = *at++ & 0x0f;
-    if (!read_uint(&at, end, &version))
+    unsigned elements;
+    if (!unpack_array(&at, end, &elements) || !unpack_uint(&at, end, &version))
         return ERR_MALFORMED;
     if (version != MSG_VERSION)
         return ERR_VERSION;
-    if (elements != 3 || !read_uint(&at, end, &count) || count > UINT32_MAX || !read_bin(&at, end))
+    if (elements != 3 || !unpack_uint(&at, end, &count) || count > UINT32_MAX ||
+        !unpack_bin(&at, end))
         return ERR_MALFORMED;
     *self = (struct frame_reader){.at = at, .end = end, .left = (uint32_t)count};
     return 0;
