@@ -171,11 +171,18 @@ static void append(struct shard *self, uint32_t handle, const struct device_inpu
     shard_touch(self, handle);
 }
 
-/* Its first delivery has the same timestamp: it is its own, or its edge sends it again itself. */
-static bool has_exact_time(const struct msg_reading *reading)
+/* Its own: each delivery of it has the same. */
+static bool has_own_time(const struct msg_reading *reading)
 {
-    return reading->timestamp_us != reading->arrival_us ||
-           (reading->ref.again && !(reading->flags & MSG_DUP));
+    return reading->timestamp_us != reading->arrival_us;
+}
+
+/* What an edge sends again itself has come from its client once: whatever is stored of it, by this
+ * delivery or by the client's redelivery to another edge, is not older. An equal reading that the
+ * client sent before is, though it may have had the same packet id. */
+static int64_t stored_since(const struct msg_reading *reading)
+{
+    return reading->flags & MSG_DUP ? 0 : reading->arrival_us;
 }
 
 /* Holds the redelivery and asks whether it is stored. Answers come in the order of the questions,
@@ -190,7 +197,10 @@ static void ask(struct shard *self, uint32_t handle, const struct device_input *
     struct batch_check *added = batch_add_checks(batch);
     CHECK(added != NULL);
     added->device = device->id;
-    added->timestamp_us = has_exact_time(arrival->reading) ? arrival->reading->timestamp_us : 0;
+    if (has_own_time(arrival->reading))
+        added->timestamp_us = arrival->reading->timestamp_us;
+    else
+        added->since_us = stored_since(arrival->reading);
     added->message_key = arrival->reading->message_key;
     added->payload = batch_text(batch, arrival->payload, arrival->reading->payload_len);
     CHECK(!batch->bytes.failed);
