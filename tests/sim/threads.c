@@ -15,7 +15,12 @@ static void look_at_item(struct world *self, struct sim_shard *shard, const stru
     struct msg_ref *ref = (struct msg_ref *)(uintptr_t)item->fixed;
     struct msg_snapshot *snapshot = (struct msg_snapshot *)(uintptr_t)item->fixed;
     if (item->kind == MSG_READING) {
-        check_delivered(self, item->fixed);
+        const struct msg_reading *reading = item->fixed;
+        trace(self, "process %u shard %u is sent sample %u: connection %u%s%s, slot %u epoch %u",
+              shard->thread.process->id, shard->thread.index, reading->message_key, ref->generation,
+              reading->flags & MSG_DUP ? " DUP" : "", ref->again ? " again" : "", ref->slot,
+              ref->epoch);
+        check_delivered(self, reading);
         const struct held_slot *slot = shard_slot(shard->shard, ref->slot);
         if (self->mutation == MUTATION_epoch_ignored && slot->hold == HOLD_OPEN)
             ref->epoch = slot->epoch;
