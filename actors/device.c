@@ -24,6 +24,11 @@ bool device_may_ask_again(const struct device *self, int64_t now_us)
     return self->in_flight == 0 && now_us - self->touched_us >= ABSENT_US;
 }
 
+bool device_at_rest(const struct device *self)
+{
+    return self->held == NULL && self->in_flight == 0 && self->presences == NULL && !self->dirty;
+}
+
 bool device_may_passivate(const struct device *self, const struct device_times *times,
                           int64_t now_us)
 {

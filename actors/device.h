@@ -80,6 +80,8 @@ enum device_status device_status_due(const struct device *self, const struct dev
                                      int64_t now_us);
 /* It was absent, long enough ago: a reading is worth another look at the database. */
 bool device_may_ask_again(const struct device *self, int64_t now_us);
+/* Nothing waits in it, nothing of it is on its way, nothing is unwritten, nobody is connected. */
+bool device_at_rest(const struct device *self);
 /* It may be dropped: offline (or absent) long enough, and nothing is on its way. */
 bool device_may_passivate(const struct device *self, const struct device_times *times,
                           int64_t now_us);

@@ -262,7 +262,8 @@ void shard_tell(struct shard *self, const struct msg_event *event, const struct 
         if (frame != NULL)
             SURVIVE(frame_add(frame, MSG_EVENT, event, sizeof *event, texts, texts_count));
     }
-    if (self->config.redis && (bit == INTEREST_TELEMETRY || bit == INTEREST_ALERTS))
+    if (self->config.redis && !event->again &&
+        (bit == INTEREST_TELEMETRY || bit == INTEREST_ALERTS))
         SURVIVE(frame_add(&self->out.redis, MSG_EVENT, event, sizeof *event, texts, texts_count));
 }
 

@@ -75,5 +75,7 @@ struct shard_out *shard_output(shard_t *self);
 const struct shard_counts *shard_count(const shard_t *self);
 /* Bytes of memory of all actors together, the index included. */
 size_t shard_memory(const shard_t *self);
+/* From now on nothing is taken: other nodes' edges keep what they send until it has a new owner. */
+void shard_close(shard_t *self);
 /* Nothing waits, nothing is in flight: the shard may end. */
 bool shard_is_quiet(const shard_t *self);

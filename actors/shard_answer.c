@@ -18,6 +18,7 @@ static void row_done(struct shard *self, const struct batch *batch, const struct
     struct msg_event event = {.tenant = row->tenant,
                               .device = row->device,
                               .event = EVENT_TELEMETRY,
+                              .key = (uint32_t)((uint64_t)row->seq >> 32),
                               .timestamp_us = row->timestamp_us,
                               .body_len = row->payload.len};
     struct span body = {batch_text_of(batch, row->payload), row->payload.len};

@@ -147,6 +147,38 @@ static void take_device(struct shard *self, const struct item *item)
         shard_step(self, handle, DEVICE_CHANGED, &(struct device_input){0});
 }
 
+static void describe(const struct device *device, struct msg_actor *actor)
+{
+    actor->state = (uint8_t)(device->state + 1);
+    actor->status = device->status;
+    actor->in_flight = device->in_flight;
+    actor->rules = device->rules != NULL ? device->rules->count : 0;
+    for (const struct held *held = device->held; held != NULL; held = held->next)
+        actor->held++;
+    for (const struct presence *p = device->presences; p != NULL; p = p->next)
+        actor->connections++;
+}
+
+/* Only what is at rest is dropped: what it has not written yet would be lost, and who is connected
+ * forgotten. */
+static void take_ask(struct shard *self, const struct item *item)
+{
+    const struct msg_ask *ask = item->fixed;
+    struct msg_actor actor = {.ref = ask->ref};
+    struct uuid tenant = ask->tenant, id = ask->device;
+    uint32_t handle = shard_find(self, &id);
+    if (handle != TABLE_NONE && uuid_equal(&shard_device(self, handle)->tenant, &tenant)) {
+        const struct device *device = shard_device(self, handle);
+        describe(device, &actor);
+        actor.passivated = ask->passivate && device_at_rest(device);
+        if (actor.passivated)
+            shard_passivate(self, handle);
+    }
+    struct frame *frame = shard_edge_frame(self, actor.ref.node, actor.ref.life, actor.ref.edge);
+    if (frame != NULL)
+        SURVIVE(frame_add(frame, MSG_ACTOR, &actor, sizeof actor, NULL, 0));
+}
+
 /* What is said of a slot: only in the epoch in which it is held. */
 static void take_slotted(struct shard *self, const struct item *item)
 {
@@ -172,6 +204,12 @@ static void take_slotted(struct shard *self, const struct item *item)
     case MSG_INTEREST:
         take_interest(self, item);
         break;
+    case MSG_TOLD:
+        shard_slot_told(self, ref->slot);
+        break;
+    case MSG_ASK:
+        take_ask(self, item);
+        break;
     default: /* CLAIM, UNCLAIM */
         take_claim(self, item);
     }
@@ -191,6 +229,8 @@ void shard_take(struct shard *self, const struct item *item)
     case MSG_READING:
     case MSG_REJECT:
     case MSG_PRESENCE:
+    case MSG_TOLD:
+    case MSG_ASK:
     case MSG_MESSAGE:
     case MSG_CLAIM:
     case MSG_UNCLAIM:
@@ -216,11 +256,13 @@ void shard_take(struct shard *self, const struct item *item)
         shard_take_snapshot(self, item);
         break;
     case MSG_HOME:
+    case MSG_DRAIN:
     case MSG_RELEASED:
     case MSG_ACK:
     case MSG_EVENT:
     case MSG_KICK:
     case MSG_ADMITTED:
+    case MSG_ACTOR:
         self->counts.unexpected++; /* ours to send */
         break;
     }

@@ -22,9 +22,12 @@ struct early {
     uint8_t item[]; /* fixed part, texts */
 };
 
-/*  CLOSED ──SLOT (ours)──> OPENING ──GIVEN, or a second──> OPEN ──RELEASE──>
- * RELEASING ──nothing in flight: RELEASED──> RESTING ──GIVE──> CLOSED. A slot whose former owner is
- * dead opens at once; one that stays after all opens again by SLOT with a later epoch. */
+/* A slot of a dead owner waits for what every edge has to say of it (who watches, who is
+ * connected), so that no watcher misses a reading; one of a live owner, for what he gives.
+ *
+ *  CLOSED ──SLOT (ours)──> OPENING ──GIVEN, or all TOLD; or a deadline──> OPEN ──RELEASE──>
+ *  RELEASING ──nothing in flight: RELEASED──> RESTING ──GIVE──> CLOSED. One that stays after all
+ *  opens again by SLOT with a later epoch. */
 enum hold { HOLD_CLOSED, HOLD_OPENING, HOLD_OPEN, HOLD_RELEASING, HOLD_RESTING };
 
 struct held_slot {
@@ -33,7 +36,9 @@ struct held_slot {
     uint32_t in_flight;   /* things of its devices and senders in batches */
     uint32_t first;       /* handle of its first device, or TABLE_NONE */
     uint16_t owner;
-    uint8_t hold; /* enum hold */
+    uint8_t hold;  /* enum hold */
+    bool awaits;   /* OPENING: MSG_GIVEN; else that all edges have told it */
+    uint16_t told; /* edges that have */
     int64_t open_at_us;
     struct early *early, *early_last;
 };
@@ -120,6 +125,7 @@ struct held_slot *shard_slot(struct shard *self, uint16_t slot);
 bool shard_slot_takes(struct shard *self, const struct item *item, const struct msg_ref *ref);
 /* Something of the slot came back from the writer, and all that it leads to is done. */
 void shard_slot_came_back(struct shard *self, uint16_t number);
+void shard_slot_told(struct shard *self, uint16_t number);
 void shard_take_slot(struct shard *self, const struct item *item);
 void shard_take_node(struct shard *self, const struct msg_node *node);
 void shard_slots_tick(struct shard *self);

@@ -2,8 +2,9 @@
 #include "actors/shard_inside.h"
 #include <stdlib.h>
 
-/* A slot from a live owner is opened without its snapshots after this. */
-#define OPENING_US 1000000
+/* A slot is opened without what its live owner, or edges, have to say after this. */
+#define GIVEN_WAIT_US 1000000
+#define TOLD_WAIT_US 500000
 
 struct held_slot *shard_slot(struct shard *self, uint16_t slot)
 {
@@ -72,13 +73,22 @@ static void keep_early(struct held_slot *slot, const struct item *item, const st
     slot->early_last = early;
 }
 
+/* What an edge says by itself, and again to each new owner. */
+static bool is_state(enum msg_kind kind)
+{
+    return kind == MSG_PRESENCE || kind == MSG_INTEREST || kind == MSG_CLAIM ||
+           kind == MSG_UNCLAIM || kind == MSG_TOLD;
+}
+
 bool shard_slot_takes(struct shard *self, const struct item *item, const struct msg_ref *ref)
 {
     struct held_slot *slot = shard_slot(self, ref->slot);
-    if (ref->epoch == slot->epoch && slot->hold == HOLD_OPEN)
+    bool opening = slot->hold == HOLD_OPENING;
+    if (ref->epoch == slot->epoch &&
+        (slot->hold == HOLD_OPEN || (opening && !slot->awaits && is_state(item->kind))))
         return true;
     self->counts.moved++;
-    if (ref->epoch > slot->epoch || (ref->epoch == slot->epoch && slot->hold == HOLD_OPENING))
+    if (ref->epoch > slot->epoch || (ref->epoch == slot->epoch && opening))
         keep_early(slot, item, ref);
     else if (slot->hold != HOLD_RELEASING && slot->hold != HOLD_RESTING)
         tell_owner(self, ref->slot, ref);
@@ -167,12 +177,30 @@ static void take_view(struct shard *self, const struct msg_slot *news)
     }
     if (held)
         give_up(self, slot, news->slot); /* it stays: what was dropped is sent again */
-    if (news->flags & SLOT_AWAITS && slot->given_epoch < news->epoch) {
-        slot->open_at_us = self->now_us + OPENING_US;
-        set_hold(self, slot, HOLD_OPENING);
-    } else {
+    if (held || slot->given_epoch >= news->epoch) {
         open_slot(self, slot);
+        return;
     }
+    slot->awaits = news->flags & SLOT_AWAITS;
+    slot->told = 0;
+    slot->open_at_us = self->now_us + (slot->awaits ? GIVEN_WAIT_US : TOLD_WAIT_US);
+    set_hold(self, slot, HOLD_OPENING);
+    take_early(self, slot);
+}
+
+static uint32_t count_edges(const struct shard *self)
+{
+    uint32_t count = self->config.edges;
+    for (uint32_t n = 0; n < self->out.far_end; n++)
+        count += self->out.far[n] != NULL ? self->out.far[n]->edges : 0;
+    return count;
+}
+
+void shard_slot_told(struct shard *self, uint16_t number)
+{
+    struct held_slot *slot = shard_slot(self, number);
+    if (slot->hold == HOLD_OPENING && ++slot->told >= count_edges(self))
+        open_slot(self, slot);
 }
 
 static void rest_if_quiet(struct shard *self, struct held_slot *slot, uint16_t number)
@@ -241,6 +269,14 @@ void shard_slot_came_back(struct shard *self, uint16_t number)
     CHECK(slot->in_flight > 0);
     slot->in_flight--;
     rest_if_quiet(self, slot, number);
+}
+
+void shard_close(shard_t *self)
+{
+    for (unsigned region = 0; region < LIMIT_REGIONS; region++)
+        for (unsigned i = 0; self->slots[region] != NULL && i < LIMIT_SLOTS; i++)
+            if (self->slots[region][i].hold != HOLD_CLOSED)
+                set_hold(self, &self->slots[region][i], HOLD_RESTING);
 }
 
 void shard_slots_tick(struct shard *self)

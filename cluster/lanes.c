@@ -322,12 +322,24 @@ static void wait_for_owner(struct lanes *self, struct lane *lane, const struct m
     }
 }
 
+/* The same as known, but the life in which the owner was met has ended since: it is news of his
+ * next one that a shard knew first. What was sent in this epoch went to a life that never owned it.
+ */
+static bool met_a_former_life(const struct lanes *self, const struct lane *lane,
+                              const struct msg_slot *news)
+{
+    return news->epoch == lane->epoch && news->owner == lane->owner && lane->met &&
+           is_alive(self, lane->owner) && self->peer[lane->owner].life != lane->life;
+}
+
 static void take_slot(struct lanes *self, const struct msg_slot *news, int64_t now_us)
 {
     struct lane *lane = lane_of(self, news->slot);
+    if (met_a_former_life(self, lane, news))
+        change_owner(self, news->slot, news, false);
     if (news->epoch <= lane->epoch)
         return;
-    bool clean = (says_owner(lane, news) && news->epoch == lane->epoch + 1) || !has_sent(lane);
+    bool clean = says_owner(lane, news) || !has_sent(lane);
     if (!clean && owner_lives(self, lane) && !says_owner(lane, news)) {
         wait_for_owner(self, lane, news, now_us);
         return;
@@ -377,12 +389,12 @@ static void take_node(struct lanes *self, const struct msg_node *news, int64_t n
     bool lost = peer->alive && (!news->alive || peer->life != news->life);
     /* What was sent to a former life stays so until the slot's next epoch. */
     *peer = (struct peer){news->alive, news->life};
+    if (is_new) /* before anything is sent there */
+        self->events.node(self->events.context, news->node, news->life, news->shards);
     if (lost)
         end_waits(self, now_us);
-    if (is_new) {
-        self->events.node(self->events.context, news->node, news->life, news->shards);
+    if (is_new)
         send_waiting(self, news->node);
-    }
 }
 
 void lanes_take(lanes_t *self, const struct item *item, int64_t now_us)

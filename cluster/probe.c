@@ -2,7 +2,8 @@
 
 void probe_init(struct probe *self, int64_t now_us)
 {
-    *self = (struct probe){.ask_at_us = now_us, .answered_us = now_us, .ticked_us = now_us};
+    *self = (struct probe){
+        .ask_at_us = now_us, .answered_us = now_us + PROBE_GRACE_US, .ticked_us = now_us};
 }
 
 bool probe_is_due(struct probe *self, int64_t now_us)
@@ -11,6 +12,11 @@ bool probe_is_due(struct probe *self, int64_t now_us)
         return false;
     self->ask_at_us = now_us + PROBE_PERIOD_US;
     return true;
+}
+
+void probe_hurry(struct probe *self, int64_t now_us)
+{
+    self->ask_at_us = now_us;
 }
 
 void probe_heard(struct probe *self, int64_t now_us)
@@ -26,17 +32,16 @@ void probe_answered(struct probe *self, int64_t asked_us, int64_t now_us)
 
 int64_t probe_silent_us(const struct probe *self, int64_t now_us)
 {
-    return now_us - self->answered_us;
+    return now_us > self->answered_us ? now_us - self->answered_us : 0;
 }
 
 /* While the peer is suspected its silence stays one: only an answer ends it. */
 static void forgive_own_pause(struct probe *self, int64_t now_us)
 {
     int64_t late_us = now_us - self->ticked_us - PROBE_TICK_US;
-    if (late_us > PROBE_TICK_US && !self->suspected)
-        self->answered_us += late_us;
-    if (self->answered_us > now_us)
-        self->answered_us = now_us;
+    if (late_us > PROBE_TICK_US && !self->suspected && self->answered_us < now_us)
+        self->answered_us +=
+            late_us < now_us - self->answered_us ? late_us : now_us - self->answered_us;
     self->ticked_us = now_us;
 }
 

@@ -1,57 +1,22 @@
-#include "node/control.h"
-#include "cluster/lease.h"
 #include "cluster/planner.h"
 #include "node/clock.h"
-#include "node/config.h"
-#include "node/control_register.h"
-#include "node/control_view.h"
+#include "node/control_inside.h"
 #include "node/log.h"
 #include "node/mailbox.h"
-#include "node/mesh.h"
+#include "node/metrics.h"
 #include "proto/check.h"
-#include "sql/changes.h"
 #include "sql/db.h"
-#include "sql/home.h"
-#include "sql/membership.h"
 #include "sql/upkeep.h"
+#include <inttypes.h>
 #include <stdatomic.h>
 
 #define POLL_MS 1000
+#define DRAIN_LOOK_MS 50
 #define PRUNE_MS 60000
 #define UPKEEP_MS 3600000
 #define UPKEEP_RETRY_MS 60000
 #define BACKOFF_MIN_MS 100
 #define BACKOFF_MAX_MS 2000
-/* A suspect is voted against this often while it is one. */
-#define VOTE_MS 2000
-#define EXPIRY_MS 500 /* leases of others are looked at this often, and when one is due */
-
-/* What the mesh last said of a peer. */
-struct suspect {
-    uint16_t life;
-    bool suspected;
-    int64_t vote_at;
-};
-
-struct control {
-    const struct config *config;
-    zsock_t *pipe, *reports, *released;
-    int64_t incarnation;
-    char name[96]; /* of its sessions: node/incarnation */
-    struct registration registration;
-    struct ask db; /* conn NULL: away */
-    struct lease lease;
-    struct changes changes;
-    struct home_reader homes;
-    struct control_view view;
-    struct suspect suspects[LIMIT_NODES];
-    struct uuid awake; /* cursor of the sweep */
-    bool sweeping;
-    bool draining, drained; /* by SIGTERM; and main was told that it is over */
-    int64_t drain_until;
-    int64_t backoff_ms, connect_at, poll_at, prune_at, upkeep_at, expiry_at; /* boot clock, ms */
-};
-
 static atomic_bool database_up;
 
 bool control_database_up(void)
@@ -59,7 +24,7 @@ bool control_database_up(void)
     return atomic_load_explicit(&database_up, memory_order_relaxed);
 }
 
-static int64_t now_ms(void)
+int64_t control_now_ms(void)
 {
     return clock_boot_us() / 1000;
 }
@@ -100,12 +65,12 @@ static void disconnect(struct control *self, const char *reason)
         log_event(LEVEL_WARNING, "database_away", "reason", "%s", reason);
     PQfinish(self->db.conn);
     self->db.conn = NULL;
-    self->connect_at = now_ms() + self->backoff_ms;
+    self->connect_at = control_now_ms() + self->backoff_ms;
     self->backoff_ms = least(2 * self->backoff_ms, BACKOFF_MAX_MS);
 }
 
 /* True: `rc` is a success, or a refusal that leaves the connection whole. */
-static bool went_on(struct control *self, const char *what, int rc)
+bool control_went_on(struct control *self, const char *what, int rc)
 {
     if (rc >= 0)
         return true;
@@ -185,7 +150,7 @@ static void renew(struct control *self)
         int rc = membership_renew(&self->db, &self->registration.member, self->incarnation);
         if (rc == ERR_FENCED)
             answer = LEASE_NO_ROW;
-        else if (went_on(self, "renew the lease", rc) && rc == 0)
+        else if (control_went_on(self, "renew the lease", rc) && rc == 0)
             answer = LEASE_GRANTED;
     }
     if (answer == LEASE_GRANTED) {
@@ -193,13 +158,13 @@ static void renew(struct control *self)
         if (!atomic_exchange(&database_up, true))
             log_event(LEVEL_INFO, "database_up", "session", "%s", self->name);
     }
-    obey(self, lease_answer(&self->lease, answer, now_ms()));
+    obey(self, lease_answer(&self->lease, answer, control_now_ms()));
 }
 
 static void keep_lease(struct control *self)
 {
     enum lease_order order;
-    while ((order = lease_tick(&self->lease, now_ms())) != LEASE_NOTHING) {
+    while ((order = lease_tick(&self->lease, control_now_ms())) != LEASE_NOTHING) {
         obey(self, order);
         if (order == LEASE_RENEW)
             renew(self);
@@ -227,7 +192,7 @@ static bool read_view(struct control *self)
     struct view_rows rows;
     unsigned owned = slots_count(&self->view.slots, self->view.number);
     int rc = membership_view_read(&self->db, self->view.version, &rows);
-    if (!went_on(self, "read the view", rc))
+    if (!control_went_on(self, "read the view", rc))
         return false;
     if (rc != 0)
         return true;
@@ -243,185 +208,49 @@ static bool read_view(struct control *self)
 
 static bool read_changes(struct control *self)
 {
-    self->poll_at = now_ms() + POLL_MS;
+    self->poll_at = control_now_ms() + POLL_MS;
     moves_retry(self->view.moves);
     return read_view(self) &&
-           went_on(self, "read the homes", home_read(&self->homes, &self->db, tell_home, self)) &&
-           went_on(self, "read the changes",
-                   changes_read(&self->changes, &self->db, tell_changed, self));
-}
-
-/* ---- others' deaths ---- */
-
-static bool bury(struct control *self)
-{
-    size_t buried = 0;
-    int64_t left = INT64_MAX;
-    self->expiry_at = now_ms() + EXPIRY_MS;
-    if (!lease_may_judge(&self->lease, now_ms()))
-        return true;
-    int rc = membership_expiry_ms(&self->db, &self->registration.member, &left);
-    if (!went_on(self, "read the leases", rc) || rc != 0)
-        return self->db.conn != NULL;
-    if (left > 0) {
-        self->expiry_at = now_ms() + least(left + 1, EXPIRY_MS);
-        return true;
-    }
-    rc = membership_bury(&self->db, &self->registration.member, self->incarnation, planner_place,
-                         &buried);
-    if (rc == ERR_FENCED)
-        self->lease.due_ms = 0;
-    else if (!went_on(self, "declare a node dead", rc))
-        return false;
-    if (rc == 0)
-        log_event(LEVEL_WARNING, "nodes_buried", "text", "%zu nodes whose lease ran out", buried);
-    self->poll_at = 0;
-    self->expiry_at = now_ms() + 100;
-    return true;
-}
-
-static void take_report(struct control *self, const struct mesh_report *report)
-{
-    struct suspect *suspect = &self->suspects[report->number];
-    if (report->suspected && !(suspect->suspected && suspect->life == report->life))
-        log_event(LEVEL_WARNING, "node_suspected", "text", "node %u does not answer for %ld ms",
-                  report->number, (long)report->silent_ms);
-    *suspect = (struct suspect){.life = report->life, .suspected = report->suspected};
-}
-
-static void take_reports(struct control *self)
-{
-    zmq_msg_t message;
-    struct mesh_report report;
-    while (mailbox_take(self->reports, &message)) {
-        CHECK(zmq_msg_size(&message) == sizeof report);
-        memcpy(&report, zmq_msg_data(&message), sizeof report);
-        zmq_msg_close(&message);
-        if (report.number < LIMIT_NODES)
-            take_report(self, &report);
-    }
-}
-
-static bool vote(struct control *self)
-{
-    for (unsigned n = 0; n < LIMIT_NODES; n++) {
-        struct suspect *suspect = &self->suspects[n];
-        const struct view_node *node = self->view.nodes[n];
-        bool condemned = false;
-        if (!suspect->suspected || now_ms() < suspect->vote_at ||
-            !control_view_lives(&self->view, (uint16_t)n) ||
-            (uint16_t)node->incarnation != suspect->life)
-            continue;
-        suspect->vote_at = now_ms() + VOTE_MS;
-        int rc = membership_vote(&self->db, &self->registration.member, self->incarnation,
-                                 (uint16_t)n, node->incarnation, &condemned);
-        if (rc != ERR_FENCED && !went_on(self, "vote", rc))
-            return false;
-        if (rc == 0 && condemned)
-            log_event(LEVEL_WARNING, "node_condemned", "text", "%s/%" PRId64, node->node_id,
-                      node->incarnation);
-    }
-    return true;
-}
-
-/* ---- giving slots away ---- */
-
-static void tell_slot(struct control *self, enum msg_kind kind, uint16_t slot, uint16_t owner,
-                      uint32_t epoch)
-{
-    struct msg_slot item = {
-        .slot = slot, .from = self->view.number, .owner = owner, .epoch = epoch};
-    control_view_tell_shard(&self->view, slot % LIMIT_SLOTS % (unsigned)self->config->shards, kind,
-                            &item, sizeof item);
-}
-
-/* Committed: the shards go on, without waiting for the view that says the same. */
-static void tell_moved(struct control *self, const struct moves_order *order,
-                       const uint64_t *epochs)
-{
-    bool given = order->kind == MOVES_HAND_OVER;
-    for (uint32_t i = 0; i < order->count; i++)
-        if (epochs[i] != 0)
-            tell_slot(self, given ? MSG_GIVE : MSG_SLOT, order->slot[i],
-                      given ? order->target : self->view.number, (uint32_t)epochs[i]);
-}
-
-static bool commit(struct control *self, const struct moves_order *order)
-{
-    uint16_t slots[MOVES_GROUP], region = order->slot[0] >> MSG_SLOT_BITS;
-    uint64_t epochs[MOVES_GROUP];
-    const char *id = self->config->node_id;
-    for (uint32_t i = 0; i < order->count; i++)
-        slots[i] = order->slot[i] % LIMIT_SLOTS;
-    int rc = order->kind == MOVES_HAND_OVER
-                 ? membership_hand_over(&self->db, id, self->incarnation, region, slots,
-                                        order->count, order->target, epochs)
-                 : membership_keep(&self->db, id, self->incarnation, region, slots, order->count,
-                                   order->target, epochs);
-    moves_answered(self->view.moves, order, rc == 0 ? epochs : NULL);
-    if (rc == 0)
-        tell_moved(self, order, epochs);
-    else if (rc == ERR_FENCED)
-        self->lease.due_ms = 0;
-    else
-        return went_on(self, "give slots away", rc) && rc != ERR_REFUSED;
-    return true;
-}
-
-static bool move_slots(struct control *self)
-{
-    struct moves_order order;
-    for (;;) {
-        moves_next(self->view.moves, &order);
-        if (order.kind == MOVES_NONE)
-            return true;
-        if (order.kind == MOVES_RELEASE)
-            tell_slot(self, MSG_RELEASE, order.slot[0], order.target, order.epoch);
-        else if (!commit(self, &order))
-            return self->db.conn != NULL;
-    }
-}
-
-static void take_released(struct control *self)
-{
-    zmq_msg_t message;
-    while (mailbox_take(self->released, &message)) {
-        struct frame_reader reader;
-        struct item item;
-        CHECK(frame_open(&reader, zmq_msg_data(&message), zmq_msg_size(&message)) == 0);
-        while (frame_next(&reader, &item) == 1) {
-            const struct msg_slot *slot = item.fixed;
-            if (item.kind == MSG_RELEASED)
-                moves_released(self->view.moves, slot->slot, slot->epoch);
-        }
-        zmq_msg_close(&message);
-    }
+           control_went_on(self, "read the homes",
+                           home_read(&self->homes, &self->db, tell_home, self)) &&
+           control_went_on(self, "read the changes",
+                           changes_read(&self->changes, &self->db, tell_changed, self));
 }
 
 /* ---- going ---- */
 
 /* An operator's order, or SIGTERM: the process ends when its slots are gone. */
-static bool drain(struct control *self)
+static void drain(struct control *self)
 {
     bool ordered = control_view_own_state(&self->view) == MEMBER_DRAINING;
-    bool empty = slots_count(&self->view.slots, self->view.number) == 0;
-    if (ordered && !self->draining && empty) {
+    /* Told by SIGTERM it does not wait for what nobody may take; an operator's order does. */
+    bool empty = moves_count(self->view.moves) == 0;
+    if (ordered && !self->draining && empty &&
+        slots_count(&self->view.slots, self->view.number) == 0) {
         kill(getpid(), SIGTERM);
-        return true;
+        return;
     }
     if (!self->draining || self->drained)
-        return true;
-    if ((ordered && empty) || now_ms() >= self->drain_until) {
+        return;
+    if (ordered && empty && !self->moving_clients) {
+        self->moving_clients = true;
+        control_view_tell_elsewhere(&self->view);
+    }
+    bool gone = self->moving_clients && metrics_get(METRIC_MQTT_CONNECTIONS) == 0;
+    if (gone || control_now_ms() >= self->drain_until) {
         self->drained = true;
         zsock_signal(self->pipe, 0);
     }
-    return true;
 }
 
 static void begin_drain(struct control *self)
 {
     self->draining = true;
-    self->drain_until = now_ms() + self->config->drain_seconds * 1000;
+    self->drain_until = control_now_ms() + self->config->drain_seconds * 1000;
+    if (!control_view_has_others(&self->view)) {
+        self->drain_until = 0;
+        return;
+    }
     int rc = self->db.conn == NULL
                  ? ERR_UNAVAILABLE
                  : membership_drain(&self->db, self->config->node_id, planner_place, NULL);
@@ -437,7 +266,7 @@ static bool sweep_page(struct control *self)
     int count = upkeep_awake(&self->db, &self->awake, tell_awake, self);
     if (count == 0)
         self->sweeping = false;
-    return went_on(self, "read the devices to watch", count);
+    return control_went_on(self, "read the devices to watch", count);
 }
 
 static bool keep_partitions(struct control *self)
@@ -447,37 +276,38 @@ static bool keep_partitions(struct control *self)
     if (rc == 0 && days > 0)
         rc = upkeep_retention(&self->db, days);
     /* 1: there may be more to drop */
-    self->upkeep_at = now_ms() + (rc == 0 ? UPKEEP_MS : rc > 0 ? POLL_MS : UPKEEP_RETRY_MS);
-    return went_on(self, "keep the partitions", rc);
+    self->upkeep_at = control_now_ms() + (rc == 0 ? UPKEEP_MS : rc > 0 ? POLL_MS : UPKEEP_RETRY_MS);
+    return control_went_on(self, "keep the partitions", rc);
 }
 
 static bool prune(struct control *self)
 {
-    self->prune_at = now_ms() + PRUNE_MS;
-    return went_on(self, "prune the changes", changes_prune(&self->changes, &self->db));
+    self->prune_at = control_now_ms() + PRUNE_MS;
+    return control_went_on(self, "prune the changes", changes_prune(&self->changes, &self->db));
 }
 
 /* All that needs the database and is due. */
 static void work(struct control *self)
 {
-    if (self->db.conn == NULL && now_ms() >= self->connect_at)
+    if (self->db.conn == NULL && control_now_ms() >= self->connect_at)
         connect_again(self);
     keep_lease(self);
+    drain(self);
     if (self->db.conn == NULL)
         return;
     take_notifications(self);
     bool up = self->db.conn != NULL;
-    if (up && now_ms() >= self->poll_at)
+    if (up && control_now_ms() >= self->poll_at)
         up = read_changes(self);
     if (up && self->sweeping)
         up = sweep_page(self);
-    if (up && now_ms() >= self->expiry_at)
-        up = bury(self);
+    if (up && control_now_ms() >= self->expiry_at)
+        up = control_bury(self);
     if (up)
-        up = vote(self) && move_slots(self) && drain(self);
-    if (up && now_ms() >= self->upkeep_at)
+        up = control_vote(self) && control_move_slots(self);
+    if (up && control_now_ms() >= self->upkeep_at)
         up = keep_partitions(self);
-    if (up && now_ms() >= self->prune_at)
+    if (up && control_now_ms() >= self->prune_at)
         prune(self);
 }
 
@@ -485,6 +315,8 @@ static void work(struct control *self)
 static long idle_ms(const struct control *self)
 {
     int64_t next = lease_next_ms(&self->lease);
+    if (self->draining && !self->drained)
+        return DRAIN_LOOK_MS;
     if (self->db.conn == NULL)
         next = least(next, self->connect_at);
     else if (self->sweeping)
@@ -492,7 +324,7 @@ static long idle_ms(const struct control *self)
     else
         next = least(least(least(next, self->poll_at), self->expiry_at),
                      least(self->prune_at, self->upkeep_at));
-    int64_t left = next - now_ms();
+    int64_t left = next - control_now_ms();
     return (long)(left < 0 ? 0 : least(left, POLL_MS));
 }
 
@@ -518,8 +350,8 @@ static bool wait_for_term(struct control *self)
     }
     if (zmq_poll(items, self->db.conn != NULL ? 4 : 3, idle_ms(self)) < 0)
         return errno == ETERM;
-    take_reports(self);
-    take_released(self);
+    control_take_reports(self);
+    control_take_released(self);
     return (items[0].revents & ZMQ_POLLIN) && take_pipe(self);
 }
 
@@ -534,9 +366,9 @@ static struct control *control_new(zsock_t *pipe, const struct control_args *arg
     registration_init(&self->registration, args->config, args->mesh_key);
     registration_session(args->config, args->incarnation, self->name, sizeof self->name);
     /* Due at once: the registration was granted some time ago. */
-    lease_init(&self->lease, LEASE_TTL_MS, now_ms() - LEASE_TTL_MS / 4);
+    lease_init(&self->lease, LEASE_TTL_MS, control_now_ms() - LEASE_TTL_MS / 4);
     changes_init(&self->changes);
-    self->prune_at = now_ms() + PRUNE_MS;
+    self->prune_at = control_now_ms() + PRUNE_MS;
     self->reports = mailbox_open("control", 0);
     self->released = mailbox_open("control-released", 0);
     control_view_open(&self->view, args->config, args->number);

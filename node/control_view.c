@@ -66,11 +66,17 @@ static void flush(struct outlet *self)
     frame_clear(&self->frame);
 }
 
-static void add(struct outlet *self, enum msg_kind kind, const void *fixed, size_t len)
+static void add_text(struct outlet *self, enum msg_kind kind, const void *fixed, size_t len,
+                     const struct span *text)
 {
-    CHECK(frame_add(&self->frame, kind, fixed, len, NULL, 0) == 0);
+    CHECK(frame_add(&self->frame, kind, fixed, len, text, text != NULL) == 0);
     if (self->frame.count >= LIMIT_FRAME_ITEMS)
         flush(self);
+}
+
+static void add(struct outlet *self, enum msg_kind kind, const void *fixed, size_t len)
+{
+    add_text(self, kind, fixed, len, NULL);
 }
 
 void control_view_tell_shard(struct control_view *self, unsigned shard, enum msg_kind kind,
@@ -177,27 +183,63 @@ static bool lose_absent(struct control_view *self, const struct view_rows *rows)
     return any;
 }
 
-static void fill_peer(struct mesh_peer *peer, const struct view_node *node)
+static void fill_member(struct mesh_member *member, const struct view_node *node)
 {
     json_t *json = json_loads(node->endpoints, 0, NULL);
     const char *address = json_string_value(json_object_get(json, "address"));
     long long port = json_integer_value(json_object_get(json, "mesh"));
-    peer->number = node->number;
-    peer->incarnation = node->incarnation;
-    snprintf(peer->endpoint, sizeof peer->endpoint, "tcp://%s:%lld", address != NULL ? address : "",
-             port);
-    snprintf(peer->public_key, sizeof peer->public_key, "%.40s", node->mesh_key);
-    snprintf(peer->name, sizeof peer->name, "%s", node->node_id);
+    member->number = node->number;
+    member->incarnation = node->incarnation;
+    snprintf(member->endpoint, sizeof member->endpoint, "tcp://%s:%lld",
+             address != NULL ? address : "", port);
+    snprintf(member->public_key, sizeof member->public_key, "%.40s", node->mesh_key);
+    snprintf(member->name, sizeof member->name, "%s", node->node_id);
     json_decref(json);
 }
 
 static void tell_mesh(struct control_view *self)
 {
-    struct mesh_view *view = xcalloc(1, sizeof *view);
+    struct mesh_view *view = mesh_view_new(LIMIT_NODES);
+    CHECK(view != NULL);
+    view->count = 0;
     for (unsigned n = 0; n < LIMIT_NODES; n++)
         if (n != self->number && control_view_lives(self, (uint16_t)n))
-            fill_peer(&view->peers[view->count++], self->nodes[n]);
+            fill_member(&view->members[view->count++], self->nodes[n]);
     mailbox_give(self->mesh, view);
+}
+
+static const struct view_node *elsewhere(const struct control_view *self)
+{
+    const struct view_node *best = NULL, *own = self->nodes[self->number];
+    for (unsigned n = 0; n < LIMIT_NODES; n++) {
+        const struct view_node *node = self->nodes[n];
+        if (node == NULL || n == self->number || node->state != MEMBER_ACTIVE)
+            continue;
+        if (best == NULL ||
+            (own != NULL && node->region == own->region && best->region != own->region))
+            best = node;
+    }
+    return best;
+}
+
+bool control_view_has_others(const struct control_view *self)
+{
+    return elsewhere(self) != NULL;
+}
+
+void control_view_tell_elsewhere(struct control_view *self)
+{
+    char text[160] = "";
+    const struct view_node *node = elsewhere(self);
+    json_t *json = node != NULL ? json_loads(node->endpoints, 0, NULL) : NULL;
+    if (json != NULL)
+        snprintf(text, sizeof text, "%s:%lld", json_string_value(json_object_get(json, "address")),
+                 (long long)json_integer_value(json_object_get(json, "mqtt")));
+    json_decref(json);
+    struct msg_drain item = {.reference_len = (uint16_t)strlen(text)};
+    for (unsigned i = 0; i < (unsigned)self->config->edges; i++)
+        add_text(&self->edges[i], MSG_DRAIN, &item, sizeof item,
+                 &(struct span){text, item.reference_len});
 }
 
 /* ---- slots ---- */

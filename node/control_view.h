@@ -44,4 +44,9 @@ void control_view_tell_shard(struct control_view *self, unsigned shard, enum msg
                              const void *fixed, size_t len);
 void control_view_tell_edges(struct control_view *self, enum msg_kind kind, const void *fixed,
                              size_t len);
+/* There is another node that is active. */
+bool control_view_has_others(const struct control_view *self);
+/* This node's MQTT clients are to go to another node that is active, of its region if there is one.
+ */
+void control_view_tell_elsewhere(struct control_view *self);
 void control_view_flush(struct control_view *self);

@@ -6,6 +6,8 @@
 #include "proto/check.h"
 
 #define FRAME_BYTES_MAX (4UL * LIMIT_EDGE_BYTES)
+/* While draining, a part of the clients is sent elsewhere each time. */
+#define EDGE_DRAIN_S 0.1
 /* Messages taken in one turn. */
 #define TURN_MESSAGES 256
 
@@ -136,6 +138,22 @@ static void take_ack(struct edge *self, const struct item *item)
     edge_mqtt_ack(self, ack, item->texts_len > 0 ? reason : NULL);
 }
 
+/* A part each time, so that the others are not overrun. */
+static void on_drain(struct ev_loop *loop, ev_timer *watcher, int events)
+{
+    (void)loop, (void)events;
+    struct edge *self = watcher->data;
+    edge_mqtt_drain(self, self->elsewhere);
+}
+
+static void begin_drain(struct edge *self, const struct item *item)
+{
+    snprintf(self->elsewhere, sizeof self->elsewhere, "%.*s", (int)item->texts_len,
+             (const char *)item->texts);
+    if (!ev_is_active(&self->drain))
+        ev_timer_start(self->loop, &self->drain);
+}
+
 static void take_frame(struct edge *self, const void *data, size_t len)
 {
     struct frame_reader reader;
@@ -160,6 +178,13 @@ static void take_frame(struct edge *self, const void *data, size_t len)
         case MSG_ADMITTED:
             if (edge_answered(self, ((const struct msg_admitted *)item.fixed)->ref.item))
                 edge_http_admitted(self, item.fixed);
+            break;
+        case MSG_ACTOR:
+            if (edge_answered(self, ((const struct msg_actor *)item.fixed)->ref.item))
+                edge_http_actor(self, item.fixed);
+            break;
+        case MSG_DRAIN:
+            begin_drain(self, &item);
             break;
         case MSG_NODE:
         case MSG_SLOT:
@@ -265,7 +290,8 @@ static void start_watchers(struct edge *self)
     ev_prepare_init(&self->turn, on_turn);
     ev_idle_init(&self->more, on_more);
     ev_timer_init(&self->second, on_second, 1.0, 1.0);
-    self->turn.data = self->second.data = self;
+    ev_timer_init(&self->drain, on_drain, EDGE_DRAIN_S, EDGE_DRAIN_S);
+    self->turn.data = self->second.data = self->drain.data = self;
     ev_prepare_start(self->loop, &self->turn);
     ev_timer_start(self->loop, &self->second);
     for (unsigned i = 0; i < 3; i++) {
@@ -279,6 +305,7 @@ static void stop_watchers(struct edge *self)
     ev_prepare_stop(self->loop, &self->turn);
     ev_idle_stop(self->loop, &self->more);
     ev_timer_stop(self->loop, &self->second);
+    ev_timer_stop(self->loop, &self->drain);
     for (unsigned i = 0; i < 3; i++)
         ev_io_stop(self->loop, &self->wake[i]);
 }
@@ -300,6 +327,7 @@ static void open_all(struct edge *self, const struct edge_args *args)
     self->watchers.context = self;
     self->readings = xcalloc(1, sizeof *self->readings);
     readings_init(self->readings);
+    self->told = xcalloc(EDGE_TOLD, sizeof *self->told);
     buf_init(&self->scratch, FRAME_BYTES_MAX);
     self->inbox = mailbox_open("edge", self->index);
     self->replies = mailbox_open("edge-reply", self->index);
@@ -342,6 +370,7 @@ static void close_all(struct edge *self)
     watchers_free(&self->watchers);
     readings_free(self->readings);
     free(self->readings);
+    free(self->told);
     buf_free(&self->scratch);
     free(self->peers);
     ev_loop_destroy(self->loop);

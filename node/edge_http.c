@@ -291,6 +291,26 @@ static int too_large(struct exchange *x)
     return problem(x, 413, "too_large", "the body is larger than 1 MiB", NULL);
 }
 
+/* Its owner is asked first; the database knows the rest. */
+static int ask_actor(struct exchange *x, struct msg_ask *ask)
+{
+    struct uuid tenant = ask->tenant, device = ask->device;
+    ask->ref = x->ref;
+    edge_give(x->edge, edge_slot(x->edge, &tenant, &device), MSG_ASK, ask, NULL, 0);
+    return 0;
+}
+
+void edge_http_actor(struct edge *self, const struct msg_actor *actor)
+{
+    struct msg_ref ref = actor->ref;
+    struct exchange *x = edge_peer(self, &ref, PEER_HTTP);
+    if (x == NULL || x->request == NULL)
+        return;
+    x->request->actor = *actor;
+    if (hand_over(x) != 0)
+        edge_close(self, x->wsi, LWS_TO_KILL_ASYNC);
+}
+
 /* The whole request is here: the tenant's budget comes first. */
 static int proceed(struct exchange *x)
 {
@@ -313,8 +333,9 @@ void edge_http_admitted(struct edge *self, const struct msg_admitted *admitted)
         return;
     x->budget = *admitted;
     x->asked = true;
+    struct msg_ask ask = {0};
     if (admitted->admitted) {
-        rc = hand_over(x);
+        rc = request_names_actor(x->request, &ask) ? ask_actor(x, &ask) : hand_over(x);
     } else {
         char after[24];
         snprintf(after, sizeof after, "%u", admitted->reset_s);

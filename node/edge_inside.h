@@ -34,6 +34,9 @@ struct peer {
 
 struct mqtt_conn;
 
+/* Readings remembered as told: those of the seconds before an owner's death. */
+#define EDGE_TOLD 32768
+
 struct edge {
     const struct config *config;
     unsigned index, shards, queries;
@@ -41,9 +44,9 @@ struct edge {
 
     struct ev_loop *loop;
     ev_prepare turn;
-    ev_idle more; /* runs while there is more to take than one turn did */
-    ev_timer second;
-    ev_io wake[3]; /* pipe, inbox, replies */
+    ev_idle more;           /* runs while there is more to take than one turn did */
+    ev_timer second, drain; /* drain: while clients are sent elsewhere */
+    ev_io wake[3];          /* pipe, inbox, replies */
     struct lws_context *lws;
     struct edge_front *front;
 
@@ -65,10 +68,14 @@ struct edge {
 
     struct mqtt_conn *dirty; /* have something to write */
     struct watchers watchers;
+    uint64_t *told; /* which readings watchers were told of last, EDGE_TOLD of them */
+    uint32_t told_at;
     struct readings *readings; /* scratch of the parser */
     int64_t last_arrival_us;   /* the next reading's is later: their order is kept */
     struct buf scratch;
 
+    char elsewhere[160]; /* draining: where its clients are sent; "": it is not */
+    uint32_t drain_at;   /* the connection that was looked at last */
     bool stopping, ended;
     int64_t stop_deadline_us;
 };
@@ -134,6 +141,7 @@ void edge_mqtt_resume(struct edge *self); /* there is credit again */
 void edge_mqtt_flush(struct edge *self);
 void edge_mqtt_tell(struct edge *self); /* connections, for edge_lanes_tells() */
 void edge_mqtt_second(struct edge *self);
+void edge_mqtt_drain(struct edge *self, const char *elsewhere); /* a part of the connections */
 void edge_mqtt_goodbye(struct edge *self);
 
 /* edge_watch.c */
@@ -148,6 +156,7 @@ size_t edge_http_size(void);
 void edge_http_end(void *exchange);
 void edge_http_answer(struct edge *self, struct request *answered);
 void edge_http_admitted(struct edge *self, const struct msg_admitted *admitted);
+void edge_http_actor(struct edge *self, const struct msg_actor *actor);
 
 /* edge_live.c */
 int edge_live_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,

@@ -120,6 +120,9 @@ void edge_lanes_tell(struct edge *self)
         return;
     edge_mqtt_tell(self);
     watchers_keys(&self->watchers, interest_again, self);
+    for (uint32_t slot = 0; slot < SLOTS_ALL; slot++)
+        if (edge_lanes_tells(self, (uint16_t)slot))
+            edge_say(self, (uint16_t)slot, MSG_TOLD, &(struct msg_told){0}, NULL, 0);
     memset(self->lanes->to_tell, 0, sizeof self->lanes->to_tell);
     self->lanes->any_to_tell = false;
 }

@@ -6,6 +6,7 @@
 
 #define OUT_BYTES_MAX (2 * (LIMIT_CLIENT_QUEUE_BYTES + LIMIT_PACKET_BYTES))
 #define IN_BYTES_MAX (2 * LIMIT_PACKET_BYTES + 2 * 65536)
+#define DRAIN_PARTS 20
 /* A client that does not take its last packet is closed after this. */
 #define GOODBYE_SECONDS 2
 
@@ -338,11 +339,23 @@ void edge_mqtt_ack(struct edge *self, const struct msg_ack *ack, const char *rea
         read_again(conn);
 }
 
-static void kick(struct mqtt_conn *conn, uint8_t reason)
+static void kick(struct mqtt_conn *conn, uint8_t reason, const char *elsewhere)
 {
     struct session_env env = edge_mqtt_env(conn);
-    session_kick(conn->session, &env, reason, NULL, NULL);
+    session_kick(conn->session, &env, reason, NULL, elsewhere);
     edge_mqtt_dirty(conn);
+}
+
+/* All of them within DRAIN_PARTS calls. */
+void edge_mqtt_drain(struct edge *self, const char *elsewhere)
+{
+    uint32_t parts = self->peers_count / DRAIN_PARTS + 1;
+    for (; parts > 0 && self->peers_count > 0; parts--) {
+        self->drain_at = (self->drain_at + 1) % self->peers_count;
+        struct mqtt_conn *conn = conn_at(self, self->drain_at);
+        if (conn != NULL && session_connected(conn->session))
+            kick(conn, 0x9D, *elsewhere != '\0' ? elsewhere : NULL); /* server moved */
+    }
 }
 
 void edge_mqtt_kick(struct edge *self, const struct msg_kick *wanted)
@@ -350,7 +363,7 @@ void edge_mqtt_kick(struct edge *self, const struct msg_kick *wanted)
     struct msg_ref ref = wanted->ref;
     struct mqtt_conn *conn = edge_peer(self, &ref, PEER_MQTT);
     if (conn != NULL)
-        kick(conn, wanted->code);
+        kick(conn, wanted->code, NULL);
 }
 
 void edge_mqtt_second(struct edge *self)
@@ -371,7 +384,7 @@ void edge_mqtt_goodbye(struct edge *self)
     for (uint32_t i = 0; i < self->peers_count; i++) {
         struct mqtt_conn *conn = conn_at(self, i);
         if (conn != NULL)
-            kick(conn, 0x8B); /* server shutting down */
+            kick(conn, 0x8B, NULL); /* server shutting down */
     }
 }
 

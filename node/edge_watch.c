@@ -225,6 +225,19 @@ static void fill(struct delivery *d, char topic[static 128])
         d->payload = mqtt_text(status_names[event->status < STATUSES ? event->status : 0]);
 }
 
+/* Remembers what was told here. What comes `again` may have been. */
+static bool is_news(struct edge *self, const struct msg_event *event)
+{
+    struct uuid device = event->device;
+    uint64_t key = uuid_hash(&device) ^ (uint64_t)event->timestamp_us * 0x9E3779B97F4A7C15ULL ^
+                   (uint64_t)event->key << 32;
+    for (uint32_t i = 0; event->again && i < EDGE_TOLD; i++)
+        if (self->told[i] == key)
+            return false;
+    self->told[self->told_at++ % EDGE_TOLD] = key;
+    return true;
+}
+
 void edge_watch_event(struct edge *self, const struct msg_event *event, const uint8_t *texts)
 {
     static const enum msg_interest_bits bits[] = {[EVENT_TELEMETRY] = INTEREST_TELEMETRY,
@@ -234,6 +247,8 @@ void edge_watch_event(struct edge *self, const struct msg_event *event, const ui
     char topic[128];
     struct delivery d = {.edge = self, .event = event, .texts = texts};
     struct uuid tenant = event->tenant, device = event->device;
+    if (event->event == EVENT_TELEMETRY && !is_news(self, event))
+        return;
     fill(&d, topic);
     watchers_each(&self->watchers, &tenant, &device, bits[event->event], on_watch, &d);
 }

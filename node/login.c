@@ -148,7 +148,7 @@ void login_handle(struct request *request, struct database *database, struct pas
         request->status = service_login(request, database, passwords);
 }
 
-static const char watch_sql[] = "SELECT FROM devices WHERE id = $1";
+static const char watch_sql[] = "SELECT region_of(tenant_id, id) FROM devices WHERE id = $1";
 
 void watch_handle(struct request *request, struct database *database)
 {
@@ -161,4 +161,6 @@ void watch_handle(struct request *request, struct database *database)
         request->status = failure_status(database, rc, "look up a device to watch");
     else
         request->status = PQntuples(rows) == 1 ? 200 : 404;
+    if (request->status == 200)
+        request->region = (unsigned)strtoul(PQgetvalue(rows, 0, 0), NULL, 10);
 }

@@ -34,7 +34,7 @@ struct node {
     const struct config *config;
     int64_t incarnation;
     uint16_t number;
-    char mesh_key[41], mesh_secret[41];
+    char mesh_key[MESH_KEY_SIZE], mesh_secret[MESH_KEY_SIZE];
     struct mesh_loop loop;
     zactor_t *edges[LIMIT_EDGES], *shards[LIMIT_SHARDS], *writers[LIMIT_WRITERS];
     zactor_t *queries[LIMIT_QUERIES], *redis, *notifier, *control, *mesh;
@@ -56,9 +56,21 @@ static zactor_t *start(zactor_fn *actor, const void *args, size_t size)
 
 #define START(actor, type, ...) start(actor, &(struct type){__VA_ARGS__}, sizeof(struct type))
 
+static void start_mesh(struct node *self)
+{
+    struct mesh_args args = {.config = self->config,
+                             .incarnation = self->incarnation,
+                             .number = self->number,
+                             .loop = &self->loop};
+    memcpy(args.public_key, self->mesh_key, sizeof args.public_key);
+    memcpy(args.secret_key, self->mesh_secret, sizeof args.secret_key);
+    self->mesh = start(mesh_actor, &args, sizeof args);
+}
+
 static void start_threads(struct node *self)
 {
     const struct config *config = self->config;
+    start_mesh(self);
     for (unsigned i = 0; i < config->shards; i++)
         self->shards[i] =
             START(shard_actor, shard_args, config, i, self->incarnation, self->number, &self->loop);
@@ -123,6 +135,7 @@ static void end_threads(struct node *self)
     zactor_destroy(&self->redis);
     zactor_destroy(&self->notifier);
     zactor_destroy(&self->control);
+    zactor_destroy(&self->mesh);
 }
 
 static void raise_descriptor_limit(void)
@@ -187,7 +200,7 @@ static int run(const struct config *config)
     take_signals();
     raise_descriptor_limit();
     start_zmq();
-    mesh_keypair(node.mesh_key, node.mesh_secret);
+    mesh_keypair(config, node.mesh_key, node.mesh_secret);
     int rc = control_register(config, node.mesh_key, &stop, &node.incarnation, &node.number, reason,
                               sizeof reason);
     if (rc != 0) {
@@ -198,7 +211,7 @@ static int run(const struct config *config)
     }
     block_signals();
     start_threads(&node);
-    bool failed = edge_failures() > 0;
+    bool failed = edge_failures() > 0 || mesh_failures() > 0;
     if (!failed) {
         log_event(LEVEL_INFO, "ready", "text", "incarnation %ld", (long)node.incarnation);
         int number = wait_for_signal();

@@ -36,3 +36,22 @@ void request_destroy(struct request **self_p)
     free(self);
     *self_p = NULL;
 }
+
+bool request_names_actor(const struct request *self, struct msg_ask *ret_ask)
+{
+    static const char prefix[] = "/api/v1/cluster/actors/", passivate[] = "/passivate";
+    const char *path = (const char *)self->path.data, *rest = path + sizeof prefix - 1;
+    size_t least = sizeof prefix - 1 + 2 * UUID_TEXT_LEN + 1;
+    struct uuid tenant, device;
+    if (self->claims.role != ROLE_SUPER_ADMIN || self->path.len < least ||
+        memcmp(path, prefix, sizeof prefix - 1) != 0 ||
+        uuid_parse(rest, UUID_TEXT_LEN, &tenant) != 0 ||
+        uuid_parse(rest + UUID_TEXT_LEN + 1, UUID_TEXT_LEN, &device) != 0)
+        return false;
+    ret_ask->tenant = tenant;
+    ret_ask->device = device;
+    ret_ask->passivate = strcmp(self->method, "POST") == 0 &&
+                         self->path.len == least + sizeof passivate - 1 &&
+                         memcmp(path + least, passivate, sizeof passivate - 1) == 0;
+    return true;
+}

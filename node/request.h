@@ -37,7 +37,8 @@ struct request {
     char peer[64]; /* address of the client */
     char content_type[96];
     bool has_claims;
-    struct claims claims; /* of the verified bearer token */
+    struct claims claims;   /* of the verified bearer token */
+    struct msg_actor actor; /* of a path below /cluster/actors/: what its owner said */
     /* LOGIN */
     struct buf user, password;
     /* WATCH, STATUSES */
@@ -50,8 +51,11 @@ struct request {
     char allow[64];         /* header Allow, where not empty */
     struct buf reply;
     struct principal principal; /* LOGIN */
-    unsigned region;            /* LOGIN: number of the device's, or the tenant's */
+    unsigned region;            /* LOGIN, WATCH: number of the device's, or the tenant's */
 };
 
 struct request *request_new(enum request_kind kind); /* NULL: out of memory */
 void request_destroy(struct request **self_p);
+/* It is an operator's, for /cluster/actors/{tenant}/{device} or below it: what its owner is to be
+ * asked first. */
+bool request_names_actor(const struct request *self, struct msg_ask *ret_ask);

@@ -142,20 +142,33 @@ void cluster_slot(struct call *call)
         reply_row(call, 200, rows, "slot");
 }
 
-/* What the database knows: `state` and `mailbox` are the owner's to tell. */
+/* What the database knows, and what the owner said (edge_http.c asked him first). */
 void cluster_actor(struct call *call)
 {
     static const char sql[] =
         "WITH " SQL_SERVING " SELECT json_build_object('tenant_id', d.tenant_id, 'device_id', d.id,"
         " 'region', r.region, 'slot', $3::int, 'owner', s.owner, 'serves', n.node_id IS NOT NULL,"
-        " 'epoch', s.epoch, 'slot_state', s.state, 'target', s.target, 'state', NULL, 'mailbox',"
-        " NULL, 'status', d.status, 'last_seen', d.last_seen) FROM devices d JOIN cluster_regions r"
+        " 'epoch', s.epoch, 'slot_state', s.state, 'target', s.target, 'state', $4::text,"
+        " 'mailbox', $5::int, 'in_flight', $6::int, 'connections', $7::int, 'rules', $8::int,"
+        " 'status', d.status, 'last_seen', d.last_seen) FROM devices d JOIN cluster_regions r"
         " ON r.number = region_of(d.tenant_id, d.id) LEFT JOIN cluster_slots s"
         " ON s.region = r.region AND s.slot = $3::int LEFT JOIN serving n ON n.node_id = s.owner"
         " WHERE d.tenant_id = $1 AND d.id = $2";
-    const char *values[] = {call->id_text[1], call->id_text[2],
-                            call_keep(call, "%u", slot_of(&call->id[2]))};
+    static const char *const states[] = {[ACTOR_NONE] = "none",
+                                         [ACTOR_LOADING] = "loading",
+                                         [ACTOR_LIVE] = "live",
+                                         [ACTOR_CHECKING] = "checking",
+                                         [ACTOR_ABSENT] = "absent"};
+    const struct msg_actor *actor = &call->request->actor;
+    const char *values[] = {call->id_text[1],
+                            call->id_text[2],
+                            call_keep(call, "%u", slot_of(&call->id[2])),
+                            states[actor->state <= ACTOR_ABSENT ? actor->state : ACTOR_NONE],
+                            call_keep(call, "%u", actor->held),
+                            call_keep(call, "%u", actor->in_flight),
+                            call_keep(call, "%u", actor->connections),
+                            call_keep(call, "%u", actor->rules)};
     OWNED(rows) PGresult *rows = NULL;
-    if (ask(call, sql, 3, values, &rows))
+    if (ask(call, sql, 8, values, &rows))
         reply_row(call, 200, rows, "device");
 }

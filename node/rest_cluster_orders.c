@@ -206,10 +206,31 @@ void cluster_plan(struct call *call)
     free(moves);
 }
 
-/* Its owner alone may do it, and there is no way to ask an owner yet. */
+/* Its owner was asked before (edge_http.c), and has done it or not. */
 void cluster_passivate(struct call *call)
 {
-    reply_problem(call->request, 501, "no_passivation",
-                  "actors cannot be passivated by order: an idle one is after"
-                  " DEVICE_PASSIVATE_SECONDS");
+    const struct msg_actor *actor = &call->request->actor;
+    if (actor->state == ACTOR_NONE) {
+        reply_problem(call->request, 404, "no_actor", "this device has no actor in memory");
+        return;
+    }
+    if (!actor->passivated) {
+        reply_problem(call->request, 409, "actor_busy",
+                      "the actor is at work, has yet to write, or its device is connected");
+        return;
+    }
+    static const struct database_scope as_node = {.tenant = NULL};
+    const char *values[] = {call->id_text[0], call->user_text, call->id_text[2],
+                            call->request->peer};
+    OWNED(rows) PGresult *rows = NULL;
+    int rc = database_once(call->context->database, &as_node,
+                           "INSERT INTO audit_logs (tenant_id, user_id, action, resource_type,"
+                           " resource_id, ip_address) VALUES ($1, $2, 'cluster.actor.passivate',"
+                           " 'device', $3, $4) RETURNING json_build_object('device_id',"
+                           " resource_id, 'passivated', true)",
+                           4, values, &rows);
+    if (rc != 0)
+        call_failed(call, rc);
+    else
+        reply_row(call, 200, rows, "device");
 }

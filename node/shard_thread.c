@@ -193,8 +193,10 @@ static bool asked_to_end(struct shard_thread *self, zsock_t *pipe)
 {
     char *command = zstr_recv(pipe);
     bool end = command == NULL || streq(command, "$TERM");
-    if (!end)
+    if (!end) {
         self->deadline_us = clock_boot_us() + SHARD_LAST_WORDS_MS * 1000LL;
+        shard_close(self->shard);
+    }
     zstr_free(&command);
     return end;
 }

@@ -17,7 +17,9 @@ static const size_t fixed_sizes[] = {
     [MSG_MESSAGE] = sizeof(struct msg_message),   [MSG_CLAIM] = sizeof(struct msg_claim),
     [MSG_UNCLAIM] = sizeof(struct msg_claim),     [MSG_ADMIT] = sizeof(struct msg_admit),
     [MSG_CHANGED] = sizeof(struct msg_device),    [MSG_WAKE] = sizeof(struct msg_device),
-    [MSG_HOME] = sizeof(struct msg_home),         [MSG_NODE] = sizeof(struct msg_node),
+    [MSG_HOME] = sizeof(struct msg_home),         [MSG_ASK] = sizeof(struct msg_ask),
+    [MSG_ACTOR] = sizeof(struct msg_actor),       [MSG_DRAIN] = sizeof(struct msg_drain),
+    [MSG_TOLD] = sizeof(struct msg_told),         [MSG_NODE] = sizeof(struct msg_node),
     [MSG_SLOT] = sizeof(struct msg_slot),         [MSG_RELEASE] = sizeof(struct msg_slot),
     [MSG_GIVE] = sizeof(struct msg_slot),         [MSG_RELEASED] = sizeof(struct msg_slot),
     [MSG_SNAPSHOT] = sizeof(struct msg_snapshot), [MSG_GIVEN] = sizeof(struct msg_slot),
@@ -36,6 +38,7 @@ static size_t texts_expected(enum msg_kind kind, const void *fixed)
     const struct msg_ack *ack = fixed;
     const struct msg_event *event = fixed;
     const struct msg_snapshot *snapshot = fixed;
+    const struct msg_drain *drain = fixed;
     switch (kind) {
     case MSG_READING:
         return (size_t)reading->payload_len + reading->extra_len;
@@ -50,10 +53,15 @@ static size_t texts_expected(enum msg_kind kind, const void *fixed)
         return ack->reason_len;
     case MSG_EVENT:
         return (size_t)event->topic_len + event->body_len;
+    case MSG_DRAIN:
+        return drain->reference_len;
     case MSG_SNAPSHOT:
         return (size_t)snapshot->rules_len + snapshot->hours_len + snapshot->latest_len;
     case MSG_PRESENCE:
     case MSG_INTEREST:
+    case MSG_TOLD:
+    case MSG_ASK:
+    case MSG_ACTOR:
     case MSG_ADMIT:
     case MSG_CHANGED:
     case MSG_WAKE:

@@ -28,13 +28,17 @@ enum msg_kind {
     MSG_PRESENCE, /* edge → shard: a device's own connection came or went */
     MSG_INTEREST, /* edge → every shard: this edge has (or has no more) watchers of … */
     MSG_MESSAGE,  /* edge → shard: any other PUBLISH; topic, payload */
-    MSG_CLAIM,    /* edge → tenant's shard: this connection now holds a client id; client id */
-    MSG_UNCLAIM,  /* edge → tenant's shard: it is gone; client id */
-    MSG_ADMIT,    /* edge → tenant's shard: may this REST request go on? */
-    MSG_CHANGED,  /* control → shard: device's rules, credentials or existence changed */
-    MSG_WAKE,     /* control → shard: device is not offline in the database: watch its timers */
+    MSG_TOLD,  /* edge → shard: a slot's new owner has heard from it all that it says by itself */
+    MSG_CLAIM, /* edge → tenant's shard: this connection now holds a client id; client id */
+    MSG_UNCLAIM, /* edge → tenant's shard: it is gone; client id */
+    MSG_ADMIT,   /* edge → tenant's shard: may this REST request go on? */
+    MSG_ASK,     /* edge → shard: what of this actor? (and, if told so, drop it) */
+    MSG_CHANGED, /* control → shard: device's rules, credentials or existence changed */
+    MSG_WAKE,    /* control → shard: device is not offline in the database: watch its timers */
 
     MSG_HOME, /* control → edge, shard → edge: the region of a tenant's or device's slots */
+
+    MSG_DRAIN, /* control → edge: send your MQTT clients elsewhere, gently; server reference */
 
     /* The cluster, as control reads it: to edges and shards. */
     MSG_NODE,     /* a node is alive (or no more) */
@@ -49,6 +53,7 @@ enum msg_kind {
     MSG_EVENT,    /* shard → edge, redis: confirmed reading, alert, status, message; body */
     MSG_KICK,     /* shard → edge: close this connection (client id taken over, device deleted) */
     MSG_ADMITTED, /* shard → edge: the answer to ADMIT */
+    MSG_ACTOR,    /* shard → edge: the answer to ASK */
 };
 
 /* Where an answer goes: node, edge thread, its connection, and which use of that connection's
@@ -170,6 +175,30 @@ struct msg_home {
     uint8_t region;
 } __attribute__((packed));
 
+struct msg_ask {
+    struct msg_ref ref;
+    struct uuid tenant, device;
+    uint8_t passivate;
+} __attribute__((packed));
+
+/* The states of actors/device.h plus 1; NONE: there is no actor. */
+enum msg_actor_state { ACTOR_NONE, ACTOR_LOADING, ACTOR_LIVE, ACTOR_CHECKING, ACTOR_ABSENT };
+struct msg_actor {
+    struct msg_ref ref;
+    uint8_t state, status;
+    uint8_t passivated;
+    uint32_t held, in_flight; /* readings that wait in it; what it has in transactions */
+    uint32_t connections, rules;
+} __attribute__((packed));
+
+struct msg_told {
+    struct msg_ref ref;
+} __attribute__((packed));
+
+struct msg_drain {
+    uint16_t reference_len;
+} __attribute__((packed));
+
 enum msg_slot_flags {
     SLOT_CLEAN =
         1, /* from its owner: of what it did not acknowledge, nothing is or will be stored */
@@ -224,6 +253,8 @@ struct msg_event {
     uint8_t event;
     uint8_t status; /* STATUS: enum device_status */
     uint8_t flags;  /* MESSAGE: QoS, retain */
+    uint8_t again;  /* TELEMETRY: an owner that has died may have told it before */
+    uint32_t key;   /* TELEMETRY: message_key */
     int64_t timestamp_us;
     uint16_t topic_len;
     uint32_t body_len;

@@ -32,7 +32,6 @@ static int load_nodes(struct view_plan *self, struct ask *db)
             .weight = (uint32_t)strtoul(PQgetvalue(self->names, row, 2), NULL, 10),
             .name = PQgetvalue(self->names, row, 4),
             .may_hold = strcmp(state, "active") == 0};
-        self->draining[node->number] = strcmp(state, "draining") == 0;
         self->condemned[node->number] = strcmp(state, "condemned") == 0;
         self->region_of[node->number] = node->region;
     }
@@ -56,12 +55,10 @@ static int load_failed_over(struct view_plan *self, struct ask *db, int64_t hold
     return 0;
 }
 
-/* What is done to a living owner that drains is planned; and a region that is away already is not
- * waited for again when the node that took it in ends. */
+/* A region that is away already is not waited for again when the node that took it in ends. */
 static void see_failed_over(struct view_plan *self, const struct placement_slot *slot)
 {
-    if (slot->owner != PLACEMENT_NOBODY &&
-        (self->draining[slot->owner] || self->region_of[slot->owner] != slot->region))
+    if (slot->owner != PLACEMENT_NOBODY && self->region_of[slot->owner] != slot->region)
         self->placement.failed_over |= 1u << slot->region;
 }
 

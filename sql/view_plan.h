@@ -19,8 +19,8 @@
 struct view_plan {
     PGresult *names; /* of the nodes, who point into it */
     struct placement_node nodes[LIMIT_NODES];
-    bool draining[LIMIT_NODES], condemned[LIMIT_NODES]; /* by number */
-    uint16_t region_of[LIMIT_NODES];                    /* by number */
+    bool condemned[LIMIT_NODES];     /* by number */
+    uint16_t region_of[LIMIT_NODES]; /* by number */
     struct placement_slot *slots;
     bool *moving; /* the row has a target, be it one that lives or not */
     struct placement placement;
@@ -32,8 +32,8 @@ struct view_plan_change {
     uint16_t target; /* or NOBODY */
 };
 
-/* Besides those in `failed_over` the regions fail over whose hold-down is over, and those that had
- * to already, or whose owner drains. */
+/* Besides those in `failed_over` the regions fail over whose hold-down is over, and those of whose
+ * slots another region's node has some already. */
 int view_plan_make(struct view_plan *self, struct ask *db, placement_fn *plan, int64_t hold_down_ms,
                    uint32_t failed_over) MUST_CHECK;
 void view_plan_free(struct view_plan *self);

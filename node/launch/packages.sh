@@ -9,7 +9,7 @@ PACKAGES_UP=(
 PACKAGES_TEST=(
     git clang clang-format libclang-rt-14-dev chromium python3 python3-pytest
     python3-paho-mqtt python3-psycopg2 python3-websockets python3-redis python3-requests
-    python3-aiosmtpd mosquitto
+    python3-aiosmtpd mosquitto iproute2
 )
 
 # packages_missing NAME...: those not installed. Node may come from elsewhere, so it is asked by name.

@@ -75,7 +75,7 @@ class Mqtt:
         self.client.on_disconnect = lambda *more: self.closed.set()
         self.client.on_subscribe = lambda c, u, mid, codes, *more: self.granted.__setitem__(
             mid, [x if isinstance(x, int) else x.value for x in codes])
-        self.client.connect("localhost" if tls else "127.0.0.1", port or gito.mqtt_port, keepalive)
+        self.client.connect("localhost" if tls else gito.host, port or gito.mqtt_port, keepalive)
         self.client.loop_start()
         self.code = self.connected.get(timeout=10)
         assert expect is None or self.code == expect, "CONNACK %d" % self.code
@@ -139,7 +139,7 @@ class Live:
         if receive_bytes:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
         self.socket.settimeout(10)
-        self.socket.connect(("127.0.0.1", gito.http_port))
+        self.socket.connect((gito.host, gito.http_port))
         self.data = b""
         head = ("GET /api/v1/ws%s%s HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
                 "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n%s\r\n"

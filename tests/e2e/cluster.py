@@ -4,6 +4,7 @@ through every door a client has, kills and starts its parts, and takes it down a
 Waiting is always for a condition: wait_until (condition, deadline). Nothing sleeps a fixed time.
 """
 
+import copy
 import json
 import os
 import shutil
@@ -67,7 +68,7 @@ def claim_base():
         except OSError:
             claim.close()
             continue
-        if all(port_is_free(port + base + k) for port in PORTS_OF_A_CLUSTER for k in range(3)):
+        if all(port_is_free(port + base + k) for port in PORTS_OF_A_CLUSTER for k in range(5)):
             return base, claim
         claim.close()
     raise RuntimeError("no free range of ports")
@@ -83,13 +84,17 @@ def is_alive(pid):
 
 
 class Gito:
-    """One cluster. Environment overrides reach the launcher and the nodes."""
+    """One cluster, entered through its first node; at (node) through another. Environment
+    overrides reach the launcher and the nodes."""
 
-    def __init__(self, environment=None, nodes="eu-1,eu-2,us-1", demo=True):
+    host = "127.0.0.1"
+
+    def __init__(self, environment=None, nodes="eu-1", demo=True):
         self.data = tempfile.mkdtemp(prefix="gito-test-")
         os.chmod(self.data, 0o755)  # user postgres must reach its folder below
         self.base, self.claim = claim_base()
         self.nodes = nodes.split(",")
+        self.door = self.nodes[0]
         self.demo = demo
         self.environment = dict(os.environ)
         for name in ("DATABASE_URL", "DATABASE_ADMIN_URL", "REDIS_URL"):
@@ -97,6 +102,7 @@ class Gito:
         self.environment.update(environment or {})
         self.environment.update(GITO_DATA=self.data, GITO_PORT_BASE=str(self.base))
         self.stopped = set()
+        self.provisioned = 0
 
     # The launcher.
 
@@ -129,32 +135,41 @@ class Gito:
 
     # Where it is.
 
+    def at(self, node):
+        """The same cluster by the door of another node: its ports, its process, its log."""
+        view = copy.copy(self)
+        view.door = node
+        return view
+
+    def port(self, first):
+        return first + self.base + self.nodes.index(self.door)
+
     def settings(self, path=".env"):
         with open(os.path.join(self.data, path), encoding="utf-8") as env:
             return dict(line.rstrip("\n").split("=", 1) for line in env if "=" in line)
 
     def node_settings(self, node=None):
-        return self.settings("nodes/%s/env" % (node or self.nodes[0]))
+        return self.settings("nodes/%s/env" % (node or self.door))
 
     @property
     def mqtt_port(self):
-        return 1883 + self.base
+        return self.port(1883)
 
     @property
     def mqtts_port(self):
-        return 8883 + self.base
+        return self.port(8883)
 
     @property
     def http_port(self):
-        return 8080 + self.base
+        return self.port(8080)
 
     @property
     def http_url(self):
-        return "http://127.0.0.1:%d" % self.http_port
+        return "http://%s:%d" % (self.host, self.http_port)
 
     @property
     def ws_url(self):
-        return "ws://127.0.0.1:%d" % self.http_port
+        return "ws://%s:%d" % (self.host, self.http_port)
 
     @property
     def certificate(self):
@@ -262,9 +277,21 @@ class Gito:
     # Its nodes.
 
     def node_pid(self, node=None):
-        with open(os.path.join(self.data, "nodes", node or self.nodes[0], "pid"),
+        with open(os.path.join(self.data, "nodes", node or self.door, "pid"),
                   encoding="utf-8") as file:
             return int(file.read())
+
+    def running(self):
+        """The nodes whose process lives and is not paused."""
+        found = []
+        for node in self.nodes:
+            try:
+                pid = self.node_pid(node)
+            except FileNotFoundError:
+                continue  # never started, or stopped by the launcher
+            if is_alive(pid) and pid not in self.stopped:
+                found.append(node)
+        return found
 
     def kill_pid(self, pid, sig=signal.SIGKILL, deadline_s=30):
         os.kill(pid, sig)
@@ -287,7 +314,7 @@ class Gito:
 
     def start_node(self, node=None):
         """Starts a node again and waits until it is ready."""
-        self.launcher("up", "--detach", "--node", node or self.nodes[0],
+        self.launcher("up", "--detach", "--node", node or self.door,
                       *(() if self.demo else ("--no-demo",)))
 
     def is_ready(self):
@@ -300,7 +327,7 @@ class Gito:
         wait_until(self.is_ready, deadline_s, "readiness")
 
     def node_log(self, node=None, lines=200):
-        path = os.path.join(self.data, "nodes", node or self.nodes[0], "log")
+        path = os.path.join(self.data, "nodes", node or self.door, "log")
         if not os.path.exists(path):
             return ""
         with open(path, encoding="utf-8", errors="replace") as log:

@@ -5,56 +5,23 @@ test failed, the end of every node's log is shown with it.
 """
 
 import os
-import signal
 import sys
 
 import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from cluster import Gito  # noqa: E402
-
-RUNNING = []
-
-
-def end_as_by_ctrl_c(signum, frame):
-    raise KeyboardInterrupt("signal %d" % signum)
+from running import bring_up, end_well_when_told, show_logs, take_down  # noqa: E402
 
 
 def pytest_configure(config):
-    # A run that is ended from outside still takes its clusters down.
-    signal.signal(signal.SIGTERM, end_as_by_ctrl_c)
+    end_well_when_told()
     config.addinivalue_line("markers", "sanitizer: run again with the asan and tsan builds")
 
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     outcome = yield
-    report = outcome.get_result()
-    if not report.failed:
-        return
-    for gito in RUNNING:
-        for node in gito.nodes:
-            log = gito.node_log(node, lines=60)
-            if log:
-                report.sections.append(("log of %s" % node, log))
-
-
-def bring_up(**options):
-    gito = Gito(**options)
-    RUNNING.append(gito)
-    try:
-        gito.up()
-    except BaseException:
-        take_down(gito)
-        raise
-    return gito
-
-
-def take_down(gito):
-    try:
-        gito.destroy()
-    finally:
-        RUNNING.remove(gito)
+    show_logs(outcome.get_result())
 
 
 @pytest.fixture(scope="session")

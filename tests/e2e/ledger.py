@@ -5,7 +5,6 @@ writes down each (device, seq) that was acknowledged. `check_stored` finds every
 telemetry_hot, and no message twice, acknowledged or not.
 """
 
-import fcntl
 import io
 import json
 import os
@@ -13,25 +12,14 @@ import signal
 import subprocess
 import threading
 
-from cluster import ROOT, TENANT, wait_until
+import requests
+
+from builds import program
+from cluster import TENANT, wait_until
 
 DEVICE_ID = "00000000-0000-4000-8000-%012d"
 MISSING = ("SELECT count(*) FROM acknowledged a WHERE NOT EXISTS (SELECT FROM stored s "
            "WHERE s.device_id = a.device_id AND s.seq = a.seq)")
-
-
-def build_load_generator():
-    """The program; GITO_LOAD names one that is built already."""
-    if os.environ.get("GITO_LOAD"):
-        return os.environ["GITO_LOAD"]
-    with open(os.path.join(ROOT, "build/.lock"), "w", encoding="utf-8") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        for command in (["cmake", "--preset", "release"],
-                        ["cmake", "--build", "--preset", "release", "--target", "gito-load"]):
-            done = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, text=True,
-                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-            assert done.returncode == 0, done.stdout
-    return os.path.join(ROOT, "build/release/tests/gito-load")
 
 
 def secret(device):
@@ -39,25 +27,33 @@ def secret(device):
 
 
 def provision(gito, devices):
+    if devices <= gito.provisioned:
+        return
+    gito.provisioned = devices
     gito.launcher("provision", "--tenant", TENANT, "--devices", str(devices),
                   "--secret-template", secret(0)[:-1] + "{n}")
 
 
 class Load:
-    """gito-load, running; stop () ends it and has its report. Options override the usual ones."""
+    """gito-load, running; stop () ends it and has its report. Options override the usual ones.
+    It connects to the door of each `door` (Gito.at) in turn, or of `gito`."""
 
-    def __init__(self, gito, connections=20, **options):
+    def __init__(self, gito, connections=20, doors=None, **options):
         provision(gito, connections)
         self.path = os.path.join(gito.data, "ledger-%d" % id(self))
-        given = {"port": gito.mqtt_port, "tenant": TENANT, "user": "{tenant}:{device}",
+        servers = ",".join("%s:%d" % (door.host, door.mqtt_port) for door in doors or [gito])
+        given = {"host": servers, "any-host": gito.host != "127.0.0.1",
+                 "tenant": TENANT, "user": "{tenant}:{device}",
                  "pass": secret(0)[:-1] + "{dev}", "connections": connections, "window": 20,
                  "rate": 2000, "seconds": 600, "drain": 60, "stall": 120, "ledger": self.path}
         given.update((name.replace("_", "-"), value) for name, value in options.items())
-        command = [build_load_generator()]
-        if given.pop("reconnect", True):
-            command.append("--reconnect")
+        given.setdefault("reconnect", True)
+        command = [program("gito-load")]
         for name, value in given.items():
-            command += ["--" + name, str(value)]
+            if value is True:
+                command.append("--" + name)
+            elif value is not False:
+                command += ["--" + name, str(value)]
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, text=True,
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.output = []
@@ -98,11 +94,30 @@ def metric(gito, name):
     raise AssertionError("no metric %s" % name)
 
 
+def stored_by_node(gito):
+    """What each node has stored that answers; a paused one is not asked."""
+    counts = {}
+    for node in gito.running():
+        try:
+            counts[node] = metric(gito.at(node), "gito_readings_stored_total")
+        except requests.RequestException:
+            pass
+    return counts
+
+
 def wait_for_rows(gito, more, deadline_s=60):
-    """Until so many readings more are stored: the load flows."""
-    before = metric(gito, "gito_readings_stored_total")
-    wait_until(lambda: metric(gito, "gito_readings_stored_total") >= before + more, deadline_s,
-               "%d more stored readings" % more)
+    """Until so many readings more are stored, by all nodes together: the load flows."""
+    last, arrived = stored_by_node(gito), 0
+
+    def enough():
+        nonlocal arrived
+        for node, count in stored_by_node(gito).items():
+            begin = last.get(node, 0)
+            arrived += count - begin if count >= begin else count  # from 0 after a new start
+            last[node] = count
+        return arrived >= more
+
+    wait_until(enough, deadline_s, "%d more stored readings" % more)
 
 
 def check_stored(gito, *loads):

@@ -34,7 +34,7 @@ class Client:
 
     def __init__(self, gito, device=None, account=None, client_id="raw", version=4, clean=True,
                  keepalive=0, timeout_s=30):
-        self.socket = socket.create_connection(("127.0.0.1", gito.mqtt_port), timeout=timeout_s)
+        self.socket = socket.create_connection((gito.host, gito.mqtt_port), timeout=timeout_s)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.version = version
         self.received = b""

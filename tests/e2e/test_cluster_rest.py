@@ -4,7 +4,8 @@ import threading
 
 import pytest
 import requests
-from cluster import DEVICE, OPERATOR, TENANT
+from clients import Mqtt
+from cluster import DEVICE, OPERATOR, TENANT, wait_until
 from conftest import bring_up, take_down
 from tenants import problem_of
 
@@ -172,11 +173,20 @@ def test_while_the_view_is_being_changed_an_order_waits_for_its_turn(one):
     connection.close()
 
 
-def test_what_is_asked_of_a_running_actor_is_said_to_be_missing(one):
-    actor = one.data("GET", "/actors/%s/%s" % (TENANT, DEVICE))
-    assert (actor["state"], actor["mailbox"]) == (None, None)
-    path = "/actors/%s/%s/passivate" % (TENANT, DEVICE)
-    assert one.problem("POST", path, 501)["code"] == "no_passivation"
+def test_an_actor_is_seen_and_dropped_when_it_is_at_rest(one):
+    """What its owner says of it; busy, or with something to write, it stays."""
+    path = "/actors/%s/%s" % (TENANT, DEVICE)
+    with Mqtt(one.g, "admin", "admin-password") as client:
+        client.publish("%s/devices/%s/telemetry" % (TENANT, DEVICE), {"temperature": 20})
+    actor = one.data("GET", path)
+    assert (actor["state"], actor["mailbox"]) == ("live", 0)
+    assert actor["owner"] == one.g.nodes[0] and actor["epoch"] > 0
+    # Until its last sign of life is written, it stays.
+    wait_until(lambda: one.g.request("POST", "/cluster" + path + "/passivate",
+                                     one.token).status_code != 409, 30, "an actor at rest")
+    assert one.data("GET", path)["state"] == "none"
+    assert one.audit()[-1][0] == "cluster.actor.passivate"
+    assert one.problem("POST", path + "/passivate", 404)["code"] == "no_actor"
 
 
 def test_reports_of_tenants_are_not_mixed_up_with_orders(one):

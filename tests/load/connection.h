@@ -27,7 +27,7 @@ struct connection {
     uint16_t receive_maximum;
     uint64_t next_dev;
     int64_t retry_ns, deadline_ns; /* of DOWN; of DIALLING and GREETING */
-    int64_t sent_ns, heard_ns, pinged_ns;
+    int64_t sent_ns, heard_ns, pinged_ns, acked_ns;
     struct bytes in, out;
     struct window window;
 };

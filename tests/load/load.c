@@ -78,7 +78,7 @@ static void add_connections(struct load *self)
         struct connection *connection = &self->connections[i];
         connection->fd = -1;
         connection->number = i;
-        connection->target = i % self->target_count;
+        connection->target = options->together ? 0 : i % self->target_count;
         connection->next_dev = i % options->devices;
         if (!options->idle)
             window_init(&connection->window, (uint32_t)options->window);
@@ -150,6 +150,13 @@ void load_error(struct load *self, const char *what, const char *why)
     struct counts *counts = &self->counts;
     if (counts->errors++ == 0)
         snprintf(counts->first_error, sizeof counts->first_error, "%s: %s", what, why);
+}
+
+void load_gap(struct load *self, const struct connection *connection)
+{
+    int64_t gap_ns = self->now_ns - connection->acked_ns;
+    if (gap_ns > self->counts.connection_gap_ns)
+        self->counts.connection_gap_ns = gap_ns;
 }
 
 uint64_t load_unacked(const struct load *self)

@@ -17,7 +17,7 @@ struct counts {
     uint64_t connected, connect_failed, lost, reconnected, sessions_gone;
     uint64_t unknown_acks, out_of_order, errors, bytes_out, pings;
     uint64_t up; /* connections that are up now */
-    int64_t first_ns, last_ns, ack_gap_ns, progress_ns;
+    int64_t first_ns, last_ns, ack_gap_ns, connection_gap_ns, progress_ns;
     char first_error[120];
 };
 
@@ -45,6 +45,8 @@ int64_t load_clock(struct load *self);
 /* To be flushed at the end of this turn. */
 void load_touch(struct load *self, struct connection *connection);
 void load_error(struct load *self, const char *what, const char *why);
+/* The time since the connection's last acknowledgement, if that is the longest of all. */
+void load_gap(struct load *self, const struct connection *connection);
 /* What was sent and neither acknowledged nor refused. */
 uint64_t load_unacked(const struct load *self);
 void load_report(struct load *self);

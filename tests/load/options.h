@@ -9,8 +9,8 @@ struct options {
     const char *host, *tenant, *user, *pass, *client_id, *topic, *payload, *ledger;
     uint64_t port, version, connections, devices, tenants, messages, window, qos, keepalive;
     uint64_t seq_start, seed, burst;
-    double rate, seconds, drain, stall, connect_timeout;
-    bool reconnect, idle, announce, any_host;
+    double rate, seconds, drain, stall, connect_timeout, redial_timeout;
+    bool reconnect, idle, announce, any_host, together;
 };
 
 /* Ends the program with status 2 and one clear line when something is wrong. */

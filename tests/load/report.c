@@ -39,12 +39,14 @@ void load_report(struct load *self)
            counts->due, seconds, seconds > 0 ? (double)done / seconds : 0);
     report_latency(&self->latency);
     report_connections(counts);
-    printf("\"ack_gap_ms\":%.1f,\"unknown_acks\":%" PRIu64 ",\"out_of_order\":%" PRIu64
-           ",\"bytes_out\":%" PRIu64 ",\"cpu_seconds\":%.3f,\"cpu_us_per_message\":%.3f,"
+    printf("\"ack_gap_ms\":%.1f,\"connection_gap_ms\":%.1f,\"unknown_acks\":%" PRIu64
+           ",\"out_of_order\":%" PRIu64 ",\"bytes_out\":%" PRIu64
+           ",\"cpu_seconds\":%.3f,\"cpu_us_per_message\":%.3f,"
            "\"seq_first\":%" PRIu64 ",\"seq_next\":%" PRIu64 ",\"errors\":%" PRIu64
            ",\"first_error\":\"%s\"}\n",
-           (double)counts->ack_gap_ns / 1e6, counts->unknown_acks, counts->out_of_order,
-           counts->bytes_out, cpu, done > 0 ? cpu * 1e6 / (double)done : 0, self->options.seq_start,
+           (double)counts->ack_gap_ns / 1e6, (double)counts->connection_gap_ns / 1e6,
+           counts->unknown_acks, counts->out_of_order, counts->bytes_out, cpu,
+           done > 0 ? cpu * 1e6 / (double)done : 0, self->options.seq_start,
            self->options.seq_start + counts->sent, counts->errors, counts->first_error);
     fflush(stdout);
 }

@@ -16,7 +16,6 @@ enum {
     RETRY_DOUBLINGS_MAX = 5,
 };
 #define NS_PER_S INT64_C(1000000000)
-#define ATTEMPT_NS (5 * NS_PER_S)
 
 volatile int run_interrupts;
 
@@ -53,8 +52,9 @@ static void drop(struct load *load, struct connection *connection, const char *w
 
 static void dial(struct load *load, struct connection *connection)
 {
-    int64_t patience = load->options.reconnect ? ATTEMPT_NS : ns_of(load->options.connect_timeout);
-    connection->deadline_ns = load->now_ns + patience;
+    const struct options *options = &load->options;
+    double patience = options->reconnect ? options->redial_timeout : options->connect_timeout;
+    connection->deadline_ns = load->now_ns + ns_of(patience);
     load->dialling++;
     int error = connection_dial(connection, &load->targets[connection->target], load->epoll);
     if (error != 0)
@@ -278,18 +278,36 @@ static bool settled(const struct load *load)
     return true;
 }
 
-void run_publish(struct load *load)
+static void begin_counting(struct load *load)
 {
     struct counts *counts = &load->counts;
     counts->first_ns = counts->last_ns = counts->progress_ns = load_clock(load);
+    for (uint32_t i = 0; i < load->options.connections; i++)
+        load->connections[i].acked_ns = counts->first_ns;
+}
+
+/* Who still waits has waited until now. */
+static void end_counting(struct load *load)
+{
+    struct counts *counts = &load->counts;
+    if (load_unacked(load) > 0 && load->now_ns - counts->last_ns > counts->ack_gap_ns)
+        counts->ack_gap_ns = load->now_ns - counts->last_ns;
+    for (uint32_t i = 0; i < load->options.connections; i++) {
+        if (load->connections[i].window.unacked > 0)
+            load_gap(load, &load->connections[i]);
+    }
+}
+
+void run_publish(struct load *load)
+{
+    begin_counting(load);
     double seconds = load->options.seconds > 0 ? load->options.seconds : 1e8;
-    publish_until(load, counts->first_ns + ns_of(seconds));
+    publish_until(load, load->counts.first_ns + ns_of(seconds));
     int64_t end_ns = load_clock(load) + ns_of(load->options.drain);
     flush_dirty(load);
     while (!settled(load) && load->now_ns < end_ns && run_interrupts < 2 && !deserted(load))
         turn(load, TICK_NS);
-    if (load_unacked(load) > 0 && load->now_ns - counts->last_ns > counts->ack_gap_ns)
-        counts->ack_gap_ns = load->now_ns - counts->last_ns;
+    end_counting(load);
 }
 
 void run_announce(const struct load *load)

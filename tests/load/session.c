@@ -82,9 +82,12 @@ static bool on_connack(struct load *load, struct connection *connection,
     return true;
 }
 
-static void on_acknowledged(struct load *load, const struct message *message)
+static void on_acknowledged(struct load *load, struct connection *connection,
+                            const struct message *message)
 {
     struct counts *counts = &load->counts;
+    load_gap(load, connection);
+    connection->acked_ns = load->now_ns;
     if (load->now_ns - counts->last_ns > counts->ack_gap_ns)
         counts->ack_gap_ns = load->now_ns - counts->last_ns;
     counts->last_ns = counts->progress_ns = load->now_ns;
@@ -109,7 +112,7 @@ static bool on_puback(struct load *load, struct connection *connection, const st
     if (!in_order)
         load->counts.out_of_order++;
     if (reason < REASON_FAILURE) {
-        on_acknowledged(load, message);
+        on_acknowledged(load, connection, message);
         return true;
     }
     char why[32];

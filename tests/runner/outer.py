@@ -98,7 +98,7 @@ def junit_counts(path):
     return (len(cases) - len(failed) - len(skipped), len(failed), len(skipped))
 
 
-def pytest(part, title, folder, build, marker=None):
+def pytest(part, title, folder, build, marker=None, programs_built=()):
     with tempfile.NamedTemporaryFile(suffix=".xml") as report:
         command = [PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short", "-rs",
                    "--junitxml=" + report.name, folder]
@@ -106,6 +106,8 @@ def pytest(part, title, folder, build, marker=None):
             command += ["-m", marker]
         env = {"GITO_BUILD": build, "GITO_NODE": os.path.abspath("build/%s/gito-node" % build),
                "PYTHONDONTWRITEBYTECODE": "1"}
+        for name in programs_built:
+            env[name.upper().replace("-", "_")] = os.path.abspath("build/release/tests/" + name)
         result = programs.run(command, PYTEST_DEADLINE_S, env=env)
         counts = junit_counts(report.name)
     # 5 is "no test was collected", which Part.add tells by itself.
@@ -131,5 +133,7 @@ def e2e(part):
 
 
 def cluster(part):
-    part.say("no cluster tests yet")
-    part.may_be_empty = True
+    """Several nodes, brought up by the launcher and in network namespaces with a WAN between."""
+    tools = ("gito-load", "gito-wan")
+    if native.build(part, "release", ["gito-node", *tools]):
+        pytest(part, "release", "tests/cluster", "release", programs_built=tools)

@@ -1,7 +1,9 @@
-/* The control thread on a PostgreSQL of our own: it wakes, tells, outlives an outage, leaves. */
+/* The control thread on a PostgreSQL of our own: it tells of nodes and slots, wakes, tells of
+ * changes, outlives an outage, leaves. */
 #include "node/config.h"
 #include "node/control.h"
 #include "node/mailbox.h"
+#include "node/mesh.h"
 #include "proto/frame.h"
 #include "sql/ask.h"
 #include "sql/db.h"
@@ -22,7 +24,9 @@
 static struct private_pg pg;
 static struct config config;
 static const volatile sig_atomic_t go_on;
+static const char mesh_key[MESH_KEY_SIZE] = "0123456789012345678901234567890123456789";
 static int64_t incarnation;
+static uint16_t own_number;
 
 static struct ask connect_as(const char *url, const char *role)
 {
@@ -45,7 +49,7 @@ static int64_t register_again(void)
 {
     char reason[300];
     int64_t next = 0;
-    if (control_register(&config, &go_on, &next, reason, sizeof reason) != 0)
+    if (control_register(&config, mesh_key, &go_on, &next, &own_number, reason, sizeof reason) != 0)
         fail_msg("%s", reason);
     return next;
 }
@@ -53,7 +57,8 @@ static int64_t register_again(void)
 static zactor_t *start_control(void)
 {
     struct control_args *args = xcalloc(1, sizeof *args);
-    *args = (struct control_args){.config = &config, .incarnation = incarnation};
+    *args = (struct control_args){
+        .config = &config, .incarnation = incarnation, .number = own_number, .mesh_key = mesh_key};
     return zactor_new(control_actor, args);
 }
 
@@ -66,42 +71,113 @@ static void wait_until_database(bool up)
     }
 }
 
-/* The next item that any shard gets is of this kind, and of DEVICE. */
-static void expect_item(zsock_t *shard, enum msg_kind kind)
+/* What a thread of the node is told: frames, item by item. */
+struct inbox {
+    zsock_t *sock;
+    zmq_msg_t message;
+    struct frame_reader reader;
+    bool open; /* message is to be closed */
+};
+
+static void inbox_open(struct inbox *self, const char *name)
+{
+    *self = (struct inbox){.sock = mailbox_open(name, 0)};
+    zsock_set_rcvtimeo(self->sock, DEADLINE_MS);
+}
+
+static void inbox_close(struct inbox *self)
+{
+    if (self->open)
+        zmq_msg_close(&self->message);
+    zsock_destroy(&self->sock);
+}
+
+static void next_frame(struct inbox *self)
+{
+    if (self->open)
+        zmq_msg_close(&self->message);
+    zmq_msg_init(&self->message);
+    self->open = true;
+    assert_true(zmq_msg_recv(&self->message, zsock_resolve(self->sock), 0) >= 0);
+    const void *data = zmq_msg_data(&self->message);
+    assert_int_equal(frame_open(&self->reader, data, zmq_msg_size(&self->message)), 0);
+}
+
+static struct item next_item(struct inbox *self)
+{
+    struct item item;
+    while (!self->open || frame_next(&self->reader, &item) == 0)
+        next_frame(self);
+    return item;
+}
+
+/* The next item about devices is of this kind, and of DEVICE. */
+static void expect_item(struct inbox *shard, enum msg_kind kind)
 {
     struct uuid device;
-    struct frame_reader frame;
-    struct item item;
-    zmq_msg_t message;
-    zsock_set_rcvtimeo(shard, DEADLINE_MS);
-    zmq_msg_init(&message);
-    assert_true(zmq_msg_recv(&message, zsock_resolve(shard), 0) >= 0);
-    assert_int_equal(frame_open(&frame, zmq_msg_data(&message), zmq_msg_size(&message)), 0);
-    assert_int_equal(frame_next(&frame, &item), 1);
+    struct item item = next_item(shard);
+    while (item.kind == MSG_NODE || item.kind == MSG_SLOT)
+        item = next_item(shard);
     assert_int_equal(item.kind, kind);
     assert_int_equal(uuid_parse(DEVICE, UUID_TEXT_LEN, &device), 0);
     assert_memory_equal(&((const struct msg_device *)item.fixed)->device, &device, sizeof device);
-    zmq_msg_close(&message);
+}
+
+/* First of all who is there, then who owns which slot. */
+static void expect_view(struct inbox *thread)
+{
+    struct item item = next_item(thread);
+    assert_int_equal(item.kind, MSG_NODE);
+    const struct msg_node node = *(const struct msg_node *)item.fixed;
+    assert_int_equal(node.node, own_number);
+    assert_int_equal(node.life, (uint16_t)incarnation);
+    assert_true(node.alive && node.edges == 1 && node.shards == 1);
+    for (uint16_t i = 0; i < LIMIT_SLOTS; i++) {
+        item = next_item(thread);
+        assert_int_equal(item.kind, MSG_SLOT);
+        const struct msg_slot slot = *(const struct msg_slot *)item.fixed;
+        assert_int_equal(slot.slot, msg_slot(0, i));
+        assert_int_equal(slot.owner, own_number);
+        assert_int_equal(slot.epoch, incarnation); /* each incarnation has owned them anew */
+        assert_int_equal(slot.flags, 0);
+    }
+}
+
+/* The mesh, which is not there, would. */
+static void free_views(zsock_t *mesh)
+{
+    zmq_msg_t message;
+    while (mailbox_take(mesh, &message)) {
+        struct mesh_view *view = mailbox_object(&message);
+        assert_int_equal(view->count, 0); /* it is alone */
+        free(view);
+        zmq_msg_close(&message);
+    }
 }
 
 static void it_wakes_tells_and_outlives_an_outage(void **state)
 {
     (void)state;
     incarnation = register_again();
-    zsock_t *shard = mailbox_open("shard", 0);
+    struct inbox shard, edge, mesh;
+    inbox_open(&shard, "shard");
+    inbox_open(&edge, "edge");
+    inbox_open(&mesh, "mesh-view");
     run("UPDATE devices SET status = 'online' WHERE id = '" DEVICE "'");
     zactor_t *control = start_control();
-    expect_item(shard, MSG_WAKE);
+    expect_view(&edge);
+    expect_view(&shard);
+    expect_item(&shard, MSG_WAKE);
     wait_until_database(true);
     run("INSERT INTO alert_rules (tenant_id, device_id, metric, operator, threshold) "
         "VALUES ('" TENANT "', '" DEVICE "', 'temperature', '>', 1)");
-    expect_item(shard, MSG_CHANGED);
+    expect_item(&shard, MSG_CHANGED);
 
     private_pg_crash(&pg);
     wait_until_database(false);
     private_pg_serve(&pg);
     run("UPDATE alert_rules SET threshold = 2");
-    expect_item(shard, MSG_CHANGED);
+    expect_item(&shard, MSG_CHANGED);
     wait_until_database(true);
 
     zactor_destroy(&control);
@@ -111,7 +187,10 @@ static void it_wakes_tells_and_outlives_an_outage(void **state)
     assert_string_equal(PQgetvalue(row, 0, 0), "left");
     PQclear(row);
     PQfinish(node.conn);
-    zsock_destroy(&shard);
+    inbox_close(&shard);
+    inbox_close(&edge);
+    free_views(mesh.sock);
+    inbox_close(&mesh);
 }
 
 /* In a process of its own: the test's is not to end. */
@@ -142,9 +221,11 @@ static void registration_ends_when_told_to_stop(void **state)
     static const volatile sig_atomic_t stop = 1;
     char reason[300];
     int64_t untouched = 7;
-    assert_int_equal(control_register(&config, &stop, &untouched, reason, sizeof reason),
-                     ERR_UNAVAILABLE);
-    assert_int_equal(untouched, 7);
+    uint16_t number = 8;
+    assert_int_equal(
+        control_register(&config, mesh_key, &stop, &untouched, &number, reason, sizeof reason),
+        ERR_UNAVAILABLE);
+    assert_true(untouched == 7 && number == 8);
 }
 
 static int start(void **state)
@@ -157,6 +238,10 @@ static int start(void **state)
                              .node_id = "eu-1",
                              .node_region = "eu",
                              .bind_address = "127.0.0.1",
+                             .advertise_address = "127.0.0.1",
+                             .cluster_regions = "",
+                             .node_weight = 100,
+                             .edges = 1,
                              .shards = 1};
     (void)register_again();
     return provision_devices(pg.admin_url, TENANT, 1, "s", reason, sizeof reason);

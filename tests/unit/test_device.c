@@ -12,6 +12,8 @@
 static const struct device_times times = {300 * SECOND, 900 * SECOND, 5 * SECOND, 10 * SECOND,
                                           3600 * SECOND};
 
+static struct presence present; /* a connection of the device's own */
+
 static int status(struct device device)
 {
     return (int)device_status_due(&device, &times, NOW);
@@ -26,7 +28,7 @@ static void a_device_is_small(void **state)
 static void with_a_connection_it_is_online_or_idle(void **state)
 {
     (void)state;
-    struct device device = {.connections = 1, .last_seen_us = NOW - 300 * SECOND + 1};
+    struct device device = {.presences = &present, .last_seen_us = NOW - 300 * SECOND + 1};
     assert_int_equal(status(device), STATUS_ONLINE);
     device.last_seen_us--;
     assert_int_equal(status(device), STATUS_IDLE);
@@ -71,7 +73,7 @@ static void it_goes_when_offline_long_enough_and_nothing_is_on_its_way(void **st
     assert_false(may_go(device));
     device = idle, device.in_flight = 1;
     assert_false(may_go(device));
-    device = idle, device.connections = 1;
+    device = idle, device.presences = &present;
     assert_false(may_go(device));
     device = idle, device.dirty = true;
     assert_false(may_go(device));
@@ -88,7 +90,7 @@ static void an_absent_one_is_asked_for_again_after_a_second(void **state)
     (void)state;
     struct device device = {.state = DEVICE_ABSENT, .touched_us = NOW - SECOND};
     assert_true(may_go(device) && device_may_ask_again(&device, NOW));
-    device.connections = 1;
+    device.presences = &present;
     assert_true(!may_go(device) && device_may_ask_again(&device, NOW));
     device.in_flight = 1;
     assert_false(device_may_ask_again(&device, NOW));
@@ -119,6 +121,54 @@ static void what_it_holds_comes_out_in_order(void **state)
     assert_null(device.held_last);
 }
 
+static struct msg_ref connection(uint16_t node, uint16_t life, uint32_t conn, uint32_t generation)
+{
+    return (struct msg_ref){.node = node, .life = life, .conn = conn, .generation = generation};
+}
+
+/* Told again, or told of another that has gone, its connections are the same. */
+static void its_connections_are_told_apart(void **state)
+{
+    (void)state;
+    struct device device = {0};
+    const struct msg_ref a = connection(1, 7, 3, 1), b = connection(2, 7, 3, 1);
+    const struct msg_ref others[] = {connection(1, 8, 3, 1), connection(1, 7, 4, 1),
+                                     connection(1, 7, 3, 2), connection(3, 7, 3, 1)};
+    struct msg_ref of_b = b;
+    assert_true(device_came(&device, &a));
+    assert_false(device_came(&device, &a));
+    assert_true(device_came(&device, &b));
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        assert_false(device_went(&device, &others[i]));
+    of_b.slot = 9, of_b.epoch = 4, of_b.item = 5; /* say nothing of the connection */
+    assert_true(device_went(&device, &of_b));
+    assert_false(device_went(&device, &b));
+    assert_non_null(device.presences);
+    assert_true(device_went(&device, &a));
+    assert_null(device.presences);
+    device_clear(&device);
+}
+
+static void the_connections_of_a_node_go_with_it(void **state)
+{
+    (void)state;
+    struct device device = {0};
+    for (uint32_t i = 0; i < 12; i++) {
+        const struct msg_ref ref = connection((uint16_t)(i % 3), 1, i, 0);
+        assert_true(device_came(&device, &ref));
+    }
+    assert_false(device_lost_node(&device, 3));
+    assert_true(device_lost_node(&device, 1));
+    assert_false(device_lost_node(&device, 1));
+    unsigned left = 0;
+    for (const struct presence *p = device.presences; p != NULL; p = p->next, left++)
+        assert_int_not_equal(p->ref.node, 1);
+    assert_int_equal(left, 8);
+    assert_true(device_lost_node(&device, 0) && device_lost_node(&device, 2));
+    assert_null(device.presences);
+    device_clear(&device);
+}
+
 static void the_newest_payload_replaces_the_one_before(void **state)
 {
     (void)state;
@@ -143,6 +193,8 @@ int main(void)
         cmocka_unit_test(it_goes_when_offline_long_enough_and_nothing_is_on_its_way),
         cmocka_unit_test(an_absent_one_is_asked_for_again_after_a_second),
         cmocka_unit_test(what_it_holds_comes_out_in_order),
+        cmocka_unit_test(its_connections_are_told_apart),
+        cmocka_unit_test(the_connections_of_a_node_go_with_it),
         cmocka_unit_test(the_newest_payload_replaces_the_one_before),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

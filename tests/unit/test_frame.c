@@ -42,6 +42,45 @@ static void items_come_out_as_they_went_in(void **state)
     frame_free(&frame);
 }
 
+/* Lanes keep items so, and send them as they are. */
+static void an_item_written_by_itself_is_the_same(void **state)
+{
+    (void)state;
+    struct frame as_parts, as_whole;
+    struct span texts[] = {{"ye", 2}, {"", 0}, {"s!", 2}};
+    uint8_t whole[256];
+    size_t size = frame_item_size(MSG_ACK, 4);
+    assert_int_equal(frame_fixed_size(MSG_ACK), sizeof ack);
+    frame_item_write(whole, MSG_ACK, &ack, texts, 3);
+    assert_memory_equal(frame_item_fixed(whole), &ack, sizeof ack);
+    frame_init(&as_parts, 1024);
+    frame_init(&as_whole, size + 16);
+    assert_int_equal(frame_add(&as_parts, MSG_ACK, &ack, sizeof ack, texts, 3), 0);
+    assert_int_equal(frame_add_written(&as_whole, whole, size), 0);
+    assert_int_equal(frame_add_written(&as_whole, whole, size), ERR_FULL);
+    assert_int_equal(as_whole.count, 1);
+    struct span parts = frame_finish(&as_parts), one = frame_finish(&as_whole);
+    assert_int_equal(parts.len, one.len);
+    assert_memory_equal(parts.data, one.data, one.len);
+    frame_free(&as_parts);
+    frame_free(&as_whole);
+}
+
+/* Lanes write it, and shards read its slot, whatever the kind. */
+static void a_reference_is_the_first_of_its_item(void **state)
+{
+    (void)state;
+    assert_int_equal(offsetof(struct msg_reading, ref), 0);
+    assert_int_equal(offsetof(struct msg_reject, ref), 0);
+    assert_int_equal(offsetof(struct msg_presence, ref), 0);
+    assert_int_equal(offsetof(struct msg_interest, ref), 0);
+    assert_int_equal(offsetof(struct msg_message, ref), 0);
+    assert_int_equal(offsetof(struct msg_claim, ref), 0);
+    assert_int_equal(offsetof(struct msg_admit, ref), 0);
+    assert_int_equal(msg_slot(LIMIT_REGIONS - 1, LIMIT_SLOTS - 1), UINT16_MAX);
+    assert_int_equal(msg_slot(2, 5) >> MSG_SLOT_BITS, 2);
+}
+
 static void a_full_frame_takes_nothing_and_keeps_what_it_has(void **state)
 {
     (void)state;
@@ -94,6 +133,26 @@ static void every_cut_and_every_tail_is_refused(void **state)
     frame_free(&frame);
 }
 
+/* Three lengths of 32 bits, whose sum is that of the texts in 32 bits. */
+static void lengths_together_do_not_overflow(void **state)
+{
+    (void)state;
+    struct msg_snapshot snapshot = {
+        .rules_len = 0x55555556, .hours_len = 0x55555556, .latest_len = 0x55555556};
+    struct span text = {"{}", 2};
+    struct frame frame;
+    frame_init(&frame, 1024);
+    for (int fits = 0; fits < 2; fits++) {
+        assert_int_equal(frame_add(&frame, MSG_SNAPSHOT, &snapshot, sizeof snapshot, &text, 1), 0);
+        struct span bytes = frame_finish(&frame);
+        assert_int_equal(read_all(bytes.data, bytes.len), fits ? 0 : ERR_MALFORMED);
+        frame_clear(&frame);
+        snapshot.rules_len = snapshot.hours_len = 0;
+        snapshot.latest_len = 2;
+    }
+    frame_free(&frame);
+}
+
 static void another_version_is_told_apart(void **state)
 {
     (void)state;
@@ -120,8 +179,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(items_come_out_as_they_went_in),
+        cmocka_unit_test(an_item_written_by_itself_is_the_same),
+        cmocka_unit_test(a_reference_is_the_first_of_its_item),
         cmocka_unit_test(a_full_frame_takes_nothing_and_keeps_what_it_has),
         cmocka_unit_test(every_cut_and_every_tail_is_refused),
+        cmocka_unit_test(lengths_together_do_not_overflow),
         cmocka_unit_test(another_version_is_told_apart),
         cmocka_unit_test(lengths_are_not_believed),
     };

@@ -97,6 +97,57 @@ static void zero_rows_are_the_end(void **state)
     assert_false(lease_is_held(&lease));
 }
 
+/* Asked when due, answered at once. */
+static void ask_at(struct lease *lease, int64_t now_ms, enum lease_event answer)
+{
+    while (lease_tick(lease, now_ms) != LEASE_RENEW)
+        assert_in_range(now_ms, T0, T0 + 100000);
+    lease_answer(lease, answer, now_ms);
+}
+
+/* Who has not renewed while the database was away is not dead for that. */
+static void judges_after_a_whole_ttl_without_a_failure(void **state)
+{
+    (void)state;
+    struct lease lease;
+    lease_init(&lease, LEASE_TTL_MS, T0);
+    assert_false(lease_may_judge(&lease, T0));
+    for (int64_t ms = 750; ms < 3000; ms += 750) {
+        ask_at(&lease, T0 + ms, LEASE_GRANTED);
+        assert_false(lease_may_judge(&lease, T0 + ms));
+    }
+    assert_false(lease_may_judge(&lease, T0 + 2999));
+    assert_true(lease_may_judge(&lease, T0 + 3000));
+    ask_at(&lease, T0 + 3000, LEASE_FAILED);
+    assert_false(lease_may_judge(&lease, T0 + 3000));
+    ask_at(&lease, T0 + 3375, LEASE_GRANTED);
+    assert_false(lease_may_judge(&lease, T0 + 6000));
+    ask_at(&lease, T0 + 4125, LEASE_GRANTED);
+    ask_at(&lease, T0 + 6000, LEASE_GRANTED);
+    assert_false(lease_may_judge(&lease, T0 + 6374));
+    assert_true(lease_may_judge(&lease, T0 + 6375));
+    assert_false(lease_may_judge(&lease, T0 + 8700)); /* its own is over */
+}
+
+/* Stopped and gone on: the database's clock went on meanwhile, for the others too. */
+static void an_expired_one_judges_nobody(void **state)
+{
+    (void)state;
+    struct lease lease;
+    lease_init(&lease, LEASE_TTL_MS, T0);
+    for (int64_t ms = 750; ms <= 3000; ms += 750)
+        ask_at(&lease, T0 + ms, LEASE_GRANTED);
+    assert_true(lease_may_judge(&lease, T0 + 3100));
+    assert_false(lease_may_judge(&lease, T0 + 60000));
+    assert_int_equal(lease_tick(&lease, T0 + 60000), LEASE_SAY_EXPIRED);
+    assert_int_equal(lease_tick(&lease, T0 + 60000), LEASE_RENEW);
+    assert_int_equal(lease_answer(&lease, LEASE_GRANTED, T0 + 60001), LEASE_SAY_RENEWED);
+    assert_false(lease_may_judge(&lease, T0 + 60002));
+    ask_at(&lease, T0 + 62000, LEASE_GRANTED);
+    assert_false(lease_may_judge(&lease, T0 + 63000));
+    assert_true(lease_may_judge(&lease, T0 + 63001));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -105,6 +156,8 @@ int main(void)
         cmocka_unit_test(expires_without_answers_and_heals),
         cmocka_unit_test(an_answer_that_comes_too_late_expires_at_once),
         cmocka_unit_test(zero_rows_are_the_end),
+        cmocka_unit_test(judges_after_a_whole_ttl_without_a_failure),
+        cmocka_unit_test(an_expired_one_judges_nobody),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

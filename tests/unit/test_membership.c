@@ -1,338 +1,462 @@
-/* Migrations, provisioning, membership, fence and the changes feed, on a PostgreSQL of our own. */
-#include "sql/changes.h"
-#include "sql/db.h"
-#include "sql/membership.h"
-#include "sql/migrate.h"
-#include "sql/provision.h"
-#include "sql/seed.h"
-#include "sql/upkeep.h"
-#include "tests/unit/private_pg.h"
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+/* Coming, dying, being voted out and leaving, on a PostgreSQL of our own. */
+#include "tests/unit/membership_fixture.h"
+#include <pthread.h>
 
-#include <cmocka.h>
-
-#define TENANT "00000000-0000-0000-0000-000000000001"
-#define OTHER "00000000-0000-0000-0000-0000000000aa"
-
-static struct private_pg pg;
-static char reason[300];
-
-static struct ask connect_as(const char *url, const char *name, const char *role)
-{
-    struct ask db = {.conn = db_connect(url, name, role, reason, sizeof reason)};
-    if (db.conn == NULL)
-        fail_msg("%s", reason);
-    return db;
-}
-
-static struct ask as_node(const char *name)
-{
-    return connect_as(pg.app_url, name, "gito_ingest");
-}
-
-static void run(struct ask *db, const char *sql)
-{
-    if (ask_do(db, sql, 0, NULL) != 0)
-        fail_msg("%s: %s", sql, db->reason);
-}
-
-static long number(struct ask *db, const char *sql)
-{
-    PGresult *row = ask_rows(db, sql, 0, NULL);
-    if (row == NULL)
-        fail_msg("%s: %s", sql, db->reason);
-    long value = strtol(PQgetvalue(row, 0, 0), NULL, 10);
-    PQclear(row);
-    return value;
-}
-
-static struct member member(const char *node_id)
-{
-    return (struct member){
-        .node_id = node_id, .region = "eu", .version = "1", .endpoints = "{}", .ttl_ms = 3000};
-}
-
-static void migrations_run_once(void **state)
+static void three_nodes_share_the_slots(void **state)
 {
     (void)state;
-    for (int i = 0; i < 2; i++)
-        if (migrate_run(pg.admin_url, pg.app_url, reason, sizeof reason) != 0)
-            fail_msg("%s", reason);
-    struct ask admin = connect_as(pg.admin_url, "test", NULL);
-    assert_int_equal(number(&admin, "SELECT count(*) FROM schema_migrations"),
-                     (long)migrations_count);
-    struct ask node = as_node("test/1");
-    assert_int_equal(migrate_check(node.conn, reason, sizeof reason), 0);
-    PQfinish(node.conn);
-    PQfinish(admin.conn);
-}
+    struct peer eu1, eu2, eu3;
+    join(&eu1, "eu-1");
+    assert_int_equal(eu1.number, 0);
+    assert_int_equal(eu1.incarnation, 1);
+    assert_int_equal(slots_where("owner = 'eu-1' AND state = 'owned' AND epoch = 1"), 4096);
 
-static void a_changed_or_newer_schema_is_refused(void **state)
-{
-    (void)state;
-    struct ask admin = connect_as(pg.admin_url, "test", NULL), node = as_node("test/1");
-    run(&admin, "UPDATE schema_migrations SET checksum = 'x' || checksum WHERE version = 1");
-    assert_int_equal(migrate_run(pg.admin_url, "", reason, sizeof reason), ERR_VERSION);
-    assert_non_null(strstr(reason, "was changed after"));
-    run(&admin, "UPDATE schema_migrations SET checksum = substr(checksum, 2) WHERE version = 1");
-    run(&admin, "INSERT INTO schema_migrations VALUES (999, 'later', '')");
-    assert_int_equal(migrate_run(pg.admin_url, "", reason, sizeof reason), ERR_VERSION);
-    assert_non_null(strstr(reason, "999"));
-    assert_int_equal(migrate_check(node.conn, reason, sizeof reason), ERR_VERSION);
-    run(&admin, "DELETE FROM schema_migrations WHERE version = 999");
-    PQfinish(node.conn);
-    PQfinish(admin.conn);
-}
+    join(&eu2, "eu-2");
+    assert_int_equal(eu2.number, 1);
+    assert_int_equal(slots_where("owner = 'eu-1' AND epoch = 1"), 4096); /* its owner lives */
+    long moving = slots_where("target = 'eu-2' AND state = 'moving'");
+    assert_in_range(moving, 1946, 2150);
+    assert_int_equal(hand_over_all(&eu1, &eu2, 0), moving);
+    assert_int_equal(slots_where("owner = 'eu-2' AND state = 'owned' AND target IS NULL "
+                                 "AND epoch = 2"),
+                     moving);
 
-static void the_demo_is_seeded_once(void **state)
-{
-    (void)state;
-    for (int i = 0; i < 2; i++)
-        assert_int_equal(seed_demo(pg.admin_url, reason, sizeof reason), 0);
-    struct ask admin = connect_as(pg.admin_url, "test", NULL);
-    assert_int_equal(number(&admin, "SELECT count(*) FROM users WHERE tenant_id = '" TENANT "'"),
-                     2);
-    assert_int_equal(number(&admin, "SELECT count(*) FROM device_credentials"), 1);
-    assert_int_equal(number(&admin, "SELECT count(*) FROM service_accounts "
-                                    "WHERE username = 'admin' AND NOT mount_point"),
-                     1);
-    PQfinish(admin.conn);
-}
-
-static void provisioning_keeps_what_exists(void **state)
-{
-    (void)state;
-    struct ask admin = connect_as(pg.admin_url, "test", NULL);
-    assert_int_equal(provision_devices(pg.admin_url, OTHER, 10, "old-{n}", reason, sizeof reason),
-                     0);
-    assert_int_equal(
-        provision_devices(pg.admin_url, OTHER, 12, "new-{n}-{n}", reason, sizeof reason), 0);
-    assert_int_equal(number(&admin, "SELECT count(*) FROM devices WHERE tenant_id = '" OTHER "'"),
-                     12);
-    assert_int_equal(
-        number(&admin, "SELECT count(*) FROM device_credentials WHERE (device_id, secret_hash) IN ("
-                       "('00000000-0000-4000-8000-000000000009', sha256('old-9')),"
-                       "('00000000-0000-4000-8000-000000000011', sha256('new-11-11')))"),
-        2);
-    assert_int_equal(provision_devices(pg.admin_url, TENANT, 1, "s", reason, sizeof reason),
-                     ERR_REFUSED);
-    assert_int_equal(provision_devices(pg.admin_url, "x", 1, "s", reason, sizeof reason),
-                     ERR_CONFIG);
-    assert_int_equal(provision_devices(pg.admin_url, OTHER, 0, "s", reason, sizeof reason),
-                     ERR_CONFIG);
-    for (int i = 0; i < 2; i++)
-        assert_int_equal(
-            provision_account(pg.admin_url, OTHER, "load", "pw", reason, sizeof reason), 0);
-    assert_int_equal(provision_account(pg.admin_url, TENANT, "load", "pw", reason, sizeof reason),
-                     ERR_REFUSED);
-    PQfinish(admin.conn);
+    join(&eu3, "eu-3");
+    assert_int_equal(eu3.number, 2);
+    size_t moved = hand_over_all(&eu1, &eu3, 0) + hand_over_all(&eu2, &eu3, 0);
+    assert_in_range(moved, 1297, 1434);
+    for (int i = 1; i <= 3; i++)
+        assert_in_range(number("SELECT count(*) FROM cluster_slots WHERE owner = 'eu-%d'", i), 1297,
+                        1434);
+    assert_int_equal(slots_where("state <> 'owned'"), 0);
+    PQfinish(eu3.db.conn);
+    PQfinish(eu2.db.conn);
+    PQfinish(eu1.db.conn);
 }
 
 static void a_new_incarnation_fences_the_old_one(void **state)
 {
     (void)state;
-    struct member eu1 = member("eu-1");
-    struct ask db = as_node("eu-1/0");
-    int64_t first = 0, second = 0;
-    assert_int_equal(membership_register(&db, &eu1, &first), 0);
-    struct ask writer = as_node("eu-1/1");
-    run(&writer, "BEGIN");
-    run(&writer, "SELECT fence('eu-1', 1)");
+    struct peer eu1, eu2;
+    join(&eu1, "eu-1");
+    struct ask writer = connect_as(pg.app_url, "eu-1/1", "gito_ingest");
+    run_in(&writer, "BEGIN");
+    run_in(&writer, "SELECT fence('eu-1', 1)");
+    join(&eu2, "eu-2");
     /* It stops here, with the fence held: the next incarnation ends its session. */
-    assert_int_equal(membership_register(&db, &eu1, &second), 0);
-    assert_int_equal(first, 1);
-    assert_int_equal(second, 2);
+    must(&eu1, peer_register(&eu1));
+    assert_int_equal(eu1.incarnation, 2);
+    assert_int_equal(eu1.number, 0);
     assert_int_equal(ask_do(&writer, "COMMIT", 0, NULL), ERR_UNAVAILABLE);
     PQfinish(writer.conn);
 
-    PGresult *fenced = PQexec(db.conn, "SELECT fence('eu-1', 1)");
-    assert_int_equal(db_classify(fenced, db.conn), DB_FENCED);
+    PGresult *fenced = PQexec(eu1.db.conn, "SELECT fence('eu-1', 1)");
+    assert_int_equal(db_classify(fenced, eu1.db.conn), DB_FENCED);
     PQclear(fenced);
-    run(&db, "SELECT fence('eu-1', 2)");
-    assert_int_equal(membership_renew(&db, &eu1, 1), ERR_FENCED);
-    assert_int_equal(membership_renew(&db, &eu1, 2), 0);
-    assert_int_equal(number(&db, "SELECT count(*) FROM cluster_slots WHERE owner = 'eu-1' "
-                                 "AND region = 'eu' AND state = 'owned' AND epoch = 1"),
-                     4096);
-    PQfinish(db.conn);
+    run_in(&eu1.db, "SELECT fence('eu-1', 2)");
+    assert_int_equal(membership_renew(&eu1.db, &eu1.member, 1), ERR_FENCED);
+    assert_int_equal(membership_renew(&eu1.db, &eu1.member, 2), 0);
+    /* Its slots stay its own, of the next epoch, and go on moving. */
+    assert_int_equal(slots_where("owner = 'eu-1' AND epoch = 2"), 4096);
+    assert_in_range(slots_where("target = 'eu-2' AND state = 'moving'"), 1946, 2150);
+    assert_true(hand_over_all(&eu1, &eu2, 0) > 0);
+    PQfinish(eu2.db.conn);
+    PQfinish(eu1.db.conn);
 }
 
-static void another_node_waits_for_the_lease(void **state)
+static bool was_told(struct ask *db)
 {
-    (void)state;
-    struct member eu1 = member("eu-1"), eu2 = member("eu-2");
-    struct ask db = as_node("eu-2/0"), old = as_node("eu-1/2");
-    int64_t incarnation = 0;
-    assert_int_equal(membership_renew(&old, &eu1, 2), 0);
-    assert_int_equal(membership_register(&db, &eu2, &incarnation), ERR_REFUSED);
-    assert_non_null(strstr(db.reason, "eu-1 holds the slots"));
-    run(&db, "UPDATE cluster_nodes SET lease_until = clock_timestamp() - interval '1 s'");
-    run(&old, "BEGIN");
-    run(&old, "SELECT fence('eu-1', 2)");
-    assert_int_equal(membership_register(&db, &eu2, &incarnation), 0);
-    assert_int_equal(ask_do(&old, "COMMIT", 0, NULL), ERR_UNAVAILABLE);
-    assert_int_equal(membership_renew(&db, &eu1, 2), ERR_FENCED);
-    assert_int_equal(number(&db, "SELECT count(*) FROM cluster_slots WHERE owner = 'eu-2' "
-                                 "AND epoch = 2"),
-                     4096);
-    /* Who left is waited for by nobody. */
-    assert_int_equal(membership_leave(&db, &eu2, incarnation), 0);
-    assert_int_equal(membership_register(&db, &eu1, &incarnation), 0);
-    assert_int_equal(incarnation, 3);
-    PQfinish(old.conn);
-    PQfinish(db.conn);
-}
-
-static void count_device(void *arg, const struct uuid *tenant, const struct uuid *device)
-{
-    (void)tenant;
-    unsigned *told = arg;
-    told[device->bytes[15]]++;
-}
-
-/* Rules of devices …-000000000000 to …-000000000011 (provisioned above). */
-static void add_rule(struct ask *db, int device)
-{
-    char sql[300];
-    snprintf(sql, sizeof sql,
-             "INSERT INTO alert_rules (tenant_id, device_id, metric, operator, threshold) VALUES "
-             "('" OTHER "', '00000000-0000-4000-8000-%012d', 'temperature', '>', 1)",
-             device);
-    run(db, sql);
-}
-
-static void a_change_that_commits_late_is_told(void **state)
-{
-    (void)state;
-    struct changes changes;
-    unsigned told[256] = {0};
-    struct ask node = as_node("eu-1/3"), late = connect_as(pg.admin_url, "test", NULL),
-               quick = connect_as(pg.admin_url, "test", NULL);
-    changes_init(&changes);
-    run(&node, "LISTEN gito_changes");
-    assert_int_equal(changes_start(&changes, &node), 0);
-    run(&late, "BEGIN");
-    add_rule(&late, 1);
-    add_rule(&quick, 2);
-    assert_int_equal(changes_read(&changes, &node, count_device, told), 0);
-    assert_int_equal(told[1], 0);
-    assert_int_equal(told[2], 1);
-    add_rule(&quick, 3);
-    assert_int_equal(changes_read(&changes, &node, count_device, told), 0);
-    run(&late, "COMMIT");
-    for (int i = 0; i < 3; i++)
-        assert_int_equal(changes_read(&changes, &node, count_device, told), 0);
-    for (int device = 1; device <= 3; device++)
-        assert_int_equal(told[device], 1);
-    PGnotify *notify = PQnotifies(node.conn);
-    assert_non_null(notify);
-    PQfreemem(notify);
-    run(&late, "UPDATE changes SET created_at = now() - interval '2 hours'");
-    assert_int_equal(changes_prune(&changes, &node), 0);
-    assert_int_equal(number(&late, "SELECT count(*) FROM changes"), 0);
-    changes_free(&changes);
-    PQfinish(quick.conn);
-    PQfinish(late.conn);
-    PQfinish(node.conn);
-}
-
-static void more_changes_than_a_page_are_all_told(void **state)
-{
-    (void)state;
-    struct changes changes;
-    unsigned told[256] = {0}, sum = 0;
-    struct ask node = as_node("eu-1/3"), admin = connect_as(pg.admin_url, "test", NULL);
-    changes_init(&changes);
-    assert_int_equal(changes_start(&changes, &node), 0);
-    run(&admin, "INSERT INTO changes (tenant_id, device_id) SELECT '" OTHER "',"
-                "('00000000-0000-4000-8000-' || lpad(to_hex(n % 256), 12, '0'))::uuid "
-                "FROM generate_series(1, 2560) n");
-    assert_int_equal(changes_read(&changes, &node, count_device, told), 0);
-    assert_int_equal(changes_read(&changes, &node, count_device, told), 0);
-    for (int i = 0; i < 256; i++) {
-        assert_int_equal(told[i], 10);
-        sum += told[i];
+    run_in(db, "SELECT 1");
+    PGnotify *notify = PQnotifies(db->conn);
+    bool told = notify != NULL;
+    if (told)
+        assert_int_equal(strtol(notify->extra, NULL, 10), version_now());
+    while (notify != NULL) {
+        PQfreemem(notify);
+        notify = PQnotifies(db->conn);
     }
-    assert_int_equal(sum, 2560);
-    changes_free(&changes);
-    PQfinish(admin.conn);
-    PQfinish(node.conn);
+    return told;
 }
 
-static void upkeep_makes_and_drops_partitions(void **state)
+static void a_change_of_the_view_is_told_and_a_renewal_is_not(void **state)
 {
     (void)state;
-    static const char partitions[] =
-        "SELECT count(*) FROM pg_inherits WHERE inhparent = 'telemetry'::regclass";
-    struct ask node = as_node("eu-1/3");
-    assert_int_equal(upkeep_partitions(&node, 0), 0);
-    assert_true(number(&node, partitions) >= 40); /* 32 days back, today, 7 ahead */
-    while (upkeep_retention(&node, 3) == 1)
-        ;
-    assert_int_equal(upkeep_retention(&node, 3), 0);
-    assert_int_equal(upkeep_partitions(&node, 3), 0);
-    assert_int_equal(number(&node, partitions), 3 + 1 + 7);
-    assert_int_equal(upkeep_retention(&node, -1), ERR_REFUSED);
-    assert_int_equal(upkeep_partitions(&node, 0), 0);
-    PQfinish(node.conn);
+    struct peer eu1, eu2;
+    struct ask listener = connect_as(pg.app_url, "listener", "gito_ingest");
+    run_in(&listener, "LISTEN gito_view");
+    long version = version_now();
+    join(&eu1, "eu-1");
+    assert_true(was_told(&listener));
+    assert_int_equal(version_now(), version + 1);
+    assert_int_equal(slots_where("changed <> (SELECT version FROM cluster_version)"), 0);
+    must(&eu1, membership_renew(&eu1.db, &eu1.member, eu1.incarnation));
+    assert_int_equal(bury(&eu1), 0);
+    assert_false(was_told(&listener));
+    assert_int_equal(version_now(), version + 1);
+    join(&eu2, "eu-2");
+    assert_true(was_told(&listener));
+    PQfinish(eu2.db.conn);
+    PQfinish(eu1.db.conn);
+    PQfinish(listener.conn);
 }
 
-static void devices_that_are_awake_are_found_page_by_page(void **state)
+static void the_dead_lose_their_slots(void **state)
 {
     (void)state;
-    unsigned told[256] = {0};
-    struct uuid cursor = {0};
-    struct ask node = as_node("eu-1/3");
-    run(&node, "UPDATE devices SET status = 'online' WHERE tenant_id = '" OTHER "'");
-    assert_int_equal(upkeep_awake(&node, &cursor, count_device, told), 12);
-    assert_int_equal(upkeep_awake(&node, &cursor, count_device, told), 0);
-    assert_int_equal(told[0x11], 1);
-    PQfinish(node.conn);
+    struct peer eu1, eu2;
+    join(&eu1, "eu-1");
+    join(&eu2, "eu-2");
+    size_t moved = hand_over_all(&eu1, &eu2, 0);
+    assert_int_equal(bury(&eu1), 0); /* it lives */
+    expire("eu-2");
+    assert_int_equal(bury(&eu1), 1);
+    assert_int_equal(slots_where("owner = 'eu-1' AND state = 'owned'"), 4096);
+    assert_int_equal(slots_where("epoch = 3"), moved);
+    assert_int_equal(number("SELECT count(*) FROM cluster_nodes WHERE state = 'dead' AND left_at > "
+                            "clock_timestamp() - interval '1 min'"),
+                     1);
+    /* It wakes up. */
+    assert_int_equal(membership_renew(&eu2.db, &eu2.member, eu2.incarnation), ERR_FENCED);
+    PGresult *fenced = PQexec(eu2.db.conn, "SELECT fence('eu-2', 1)");
+    assert_int_equal(db_classify(fenced, eu2.db.conn), DB_FENCED);
+    PQclear(fenced);
+    assert_int_equal(membership_leave(&eu2.db, &eu2.member, eu2.incarnation, planner_place),
+                     ERR_FENCED);
+    size_t buried;
+    assert_int_equal(membership_bury(&eu2.db, &eu2.member, eu2.incarnation, planner_place, &buried),
+                     ERR_FENCED);
+    assert_int_equal(bury(&eu1), 0);
+    PQfinish(eu2.db.conn);
+    PQfinish(eu1.db.conn);
 }
 
-/* The server is stopped, not dead: its sockets stay open and silent. */
-static void a_silent_server_is_given_up(void **state)
+static void whoever_is_late_itself_buries_nobody(void **state)
 {
     (void)state;
-    struct ask node = as_node("eu-1/3");
-    pid_t backend = (pid_t)number(&node, "SELECT pg_backend_pid()");
-    assert_int_equal(kill(backend, SIGSTOP), 0);
-    assert_int_equal(ask_do(&node, "SELECT 1", 0, NULL), ERR_UNAVAILABLE);
-    assert_int_equal(kill(backend, SIGCONT), 0);
-    PQfinish(node.conn);
+    struct peer eu1, eu2;
+    size_t buried = 7;
+    join(&eu1, "eu-1");
+    join(&eu2, "eu-2");
+    expire("eu-1");
+    expire("eu-2");
+    assert_int_equal(membership_bury(&eu1.db, &eu1.member, eu1.incarnation, planner_place, &buried),
+                     ERR_REFUSED);
+    assert_int_equal(buried, 7);
+    assert_int_equal(number("SELECT count(*) FROM cluster_nodes WHERE state = 'active'"), 2);
+    /* Nor does who has just come. */
+    must(&eu1, peer_register(&eu1));
+    assert_int_equal(number("SELECT count(*) FROM cluster_nodes WHERE state = 'active'"), 2);
+    PQfinish(eu2.db.conn);
+    PQfinish(eu1.db.conn);
 }
 
-static int start(void **state)
+static void an_end_waits_for_whoever_holds_the_fence(void **state)
 {
     (void)state;
-    private_pg_start(&pg);
-    return 0;
+    struct peer eu1, eu2;
+    size_t buried = 0;
+    join(&eu1, "eu-1");
+    join(&eu2, "eu-2");
+    (void)hand_over_all(&eu1, &eu2, 0);
+    /* Not by name one of its sessions, so that nobody ends it. */
+    struct ask writer = connect_as(pg.app_url, "somebody", "gito_ingest");
+    run_in(&writer, "BEGIN");
+    run_in(&writer, "SELECT fence('eu-2', 1)");
+    expire("eu-2");
+    long version = version_now();
+    assert_int_equal(membership_bury(&eu1.db, &eu1.member, eu1.incarnation, planner_place, &buried),
+                     ERR_REFUSED);
+    assert_int_equal(version_now(), version);
+    assert_int_equal(number("SELECT count(*) FROM cluster_nodes WHERE state = 'dead'"), 0);
+    /* So does the next life, and a leave. */
+    assert_int_equal(peer_register(&eu2), ERR_REFUSED);
+    assert_int_equal(membership_leave(&eu2.db, &eu2.member, eu2.incarnation, planner_place),
+                     ERR_REFUSED);
+    run_in(&writer, "COMMIT");
+    assert_int_equal(bury(&eu1), 1);
+    PQfinish(writer.conn);
+    PQfinish(eu2.db.conn);
+    PQfinish(eu1.db.conn);
 }
 
-static int stop(void **state)
+static void a_death_ends_the_sessions_first(void **state)
 {
     (void)state;
-    private_pg_stop(&pg);
-    return 0;
+    struct peer eu1, eu2;
+    join(&eu1, "eu-1");
+    join(&eu2, "eu-2");
+    struct ask writer = connect_as(pg.app_url, "eu-2/1", "gito_ingest");
+    struct ask other = connect_as(pg.app_url, "eu-1/1", "gito_ingest");
+    run_in(&writer, "BEGIN");
+    run_in(&writer, "SELECT fence('eu-2', 1)");
+    run_in(&other, "BEGIN");
+    run_in(&other, "SELECT fence('eu-1', 1)");
+    expire("eu-2");
+    assert_int_equal(bury(&eu1), 1);
+    assert_int_equal(ask_do(&writer, "COMMIT", 0, NULL), ERR_UNAVAILABLE);
+    run_in(&other, "COMMIT");
+    PQfinish(other.conn);
+    PQfinish(writer.conn);
+    PQfinish(eu2.db.conn);
+    PQfinish(eu1.db.conn);
+}
+
+struct burial {
+    pthread_t thread;
+    struct peer *peer;
+    size_t buried;
+    int rc;
+};
+
+static void *bury_in_thread(void *arg)
+{
+    struct burial *self = arg;
+    self->rc = membership_bury(&self->peer->db, &self->peer->member, self->peer->incarnation,
+                               planner_place, &self->buried);
+    return NULL;
+}
+
+/* The renewal was under way when the death was about to be declared. */
+static void a_renewal_that_commits_first_counts(void **state)
+{
+    (void)state;
+    struct peer eu1, eu2;
+    struct burial burial = {.peer = &eu1, .buried = 7};
+    join(&eu1, "eu-1");
+    join(&eu2, "eu-2");
+    expire("eu-2");
+    run_in(&eu2.db, "BEGIN");
+    must(&eu2, membership_renew(&eu2.db, &eu2.member, eu2.incarnation));
+    assert_int_equal(pthread_create(&burial.thread, NULL, bury_in_thread, &burial), 0);
+    wait_until_somebody_waits();
+    run_in(&eu2.db, "COMMIT");
+    pthread_join(burial.thread, NULL);
+    must(&eu1, burial.rc);
+    assert_int_equal(burial.buried, 0);
+    must(&eu2, membership_renew(&eu2.db, &eu2.member, eu2.incarnation));
+    PQfinish(eu2.db.conn);
+    PQfinish(eu1.db.conn);
+}
+
+static int64_t expiry(struct peer *self)
+{
+    int64_t ms = 0;
+    must(self, membership_expiry_ms(&self->db, &self->member, &ms));
+    return ms;
+}
+
+static void the_next_expiry_is_known(void **state)
+{
+    (void)state;
+    struct peer eu1, eu2;
+    join(&eu1, "eu-1");
+    assert_true(expiry(&eu1) == INT64_MAX);
+    join(&eu2, "eu-2");
+    assert_in_range(expiry(&eu1), TTL_MS - 10000, TTL_MS);
+    expire("eu-2");
+    assert_true(expiry(&eu1) < 0);
+    assert_int_equal(bury(&eu1), 1);
+    assert_true(expiry(&eu1) == INT64_MAX);
+    PQfinish(eu2.db.conn);
+    PQfinish(eu1.db.conn);
+}
+
+static bool vote(struct peer *self, const struct peer *suspect)
+{
+    bool condemned = false;
+    must(self, membership_vote(&self->db, &self->member, self->incarnation, suspect->number,
+                               suspect->incarnation, &condemned));
+    return condemned;
+}
+
+static void a_majority_condemns(void **state)
+{
+    (void)state;
+    struct peer eu[4];
+    static const char *const names[] = {"eu-1", "eu-2", "eu-3", "eu-4"};
+    bool condemned;
+    for (int i = 0; i < 4; i++)
+        join(&eu[i], names[i]);
+    assert_false(vote(&eu[0], &eu[3]));
+    assert_false(vote(&eu[0], &eu[3])); /* one voice, however often */
+    run("UPDATE cluster_suspicions SET voted_at = clock_timestamp() - interval '11 s'");
+    assert_false(vote(&eu[1], &eu[3]));
+    must(&eu[3], membership_renew(&eu[3].db, &eu[3].member, eu[3].incarnation));
+    long version = version_now();
+    assert_true(vote(&eu[2], &eu[3]));
+    assert_int_equal(version_now(), version + 1);
+    assert_true(vote(&eu[0], &eu[3])); /* it is already */
+    assert_int_equal(version_now(), version + 1);
+
+    assert_int_equal(membership_renew(&eu[3].db, &eu[3].member, eu[3].incarnation), ERR_FENCED);
+    assert_int_equal(ask_do(&eu[3].db, "SELECT fence('eu-4', 1)", 0, NULL), ERR_REFUSED);
+    assert_int_equal(membership_vote(&eu[3].db, &eu[3].member, eu[3].incarnation, eu[0].number,
+                                     eu[0].incarnation, &condemned),
+                     ERR_FENCED);
+    /* Its lease runs still. */
+    assert_int_equal(bury(&eu[0]), 0);
+    expire("eu-4");
+    assert_int_equal(bury(&eu[0]), 1);
+    for (int i = 0; i < 4; i++)
+        PQfinish(eu[i].db.conn);
+}
+
+static void what_is_no_vote_does_not_count(void **state)
+{
+    (void)state;
+    struct peer eu1, eu2, eu3;
+    bool condemned;
+    join(&eu1, "eu-1");
+    join(&eu2, "eu-2");
+    join(&eu3, "eu-3");
+    /* Of an incarnation that is no more, */
+    assert_false(vote(&eu1, &eu3));
+    must(&eu1, peer_register(&eu1));
+    assert_false(vote(&eu2, &eu3));
+    /* about one that is no more, */
+    struct peer former = eu3;
+    must(&eu3, peer_register(&eu3));
+    assert_false(vote(&eu1, &eu3));
+    assert_false(vote(&eu2, &former));
+    /* or about itself. */
+    assert_int_equal(membership_vote(&eu3.db, &eu3.member, eu3.incarnation, eu3.number,
+                                     eu3.incarnation, &condemned),
+                     ERR_REFUSED);
+    assert_true(vote(&eu2, &eu3));
+    /* With one other, that one decides: and whoever is first. */
+    assert_true(vote(&eu2, &eu1));
+    assert_int_equal(membership_vote(&eu1.db, &eu1.member, eu1.incarnation, eu2.number,
+                                     eu2.incarnation, &condemned),
+                     ERR_FENCED);
+    PQfinish(eu3.db.conn);
+    PQfinish(eu2.db.conn);
+    PQfinish(eu1.db.conn);
+}
+
+/* In flight is something that its owner may have stored: the others wait for its lease. */
+static void slots_of_the_condemned_wait_for_the_lease(void **state)
+{
+    (void)state;
+    struct peer eu1, eu2, eu3;
+    join(&eu1, "eu-1");
+    join(&eu2, "eu-2");
+    long moving = (long)hand_over_all(&eu1, &eu2, 0);
+    assert_true(vote(&eu1, &eu2));
+    join(&eu3, "eu-3");
+    assert_int_equal(slots_where("owner = 'eu-2' AND epoch = 2 AND state = 'owned'"), moving);
+    expire("eu-2");
+    assert_int_equal(bury(&eu1), 1);
+    assert_int_equal(slots_where("owner = 'eu-2'"), 0);
+    assert_in_range(slots_where("owner = 'eu-3'"), 1946, 2150);
+    PQfinish(eu3.db.conn);
+    PQfinish(eu2.db.conn);
+    PQfinish(eu1.db.conn);
+}
+
+static void who_leaves_gives_its_slots_away(void **state)
+{
+    (void)state;
+    struct peer eu1, eu2;
+    join(&eu1, "eu-1");
+    join(&eu2, "eu-2");
+    size_t moved = hand_over_all(&eu1, &eu2, 0);
+    must(&eu1, membership_leave(&eu1.db, &eu1.member, eu1.incarnation, planner_place));
+    assert_int_equal(slots_where("owner = 'eu-2' AND state = 'owned'"), 4096);
+    assert_int_equal(slots_where("epoch = 2"), 4096);
+    assert_true(moved < 4096);
+    assert_int_equal(membership_renew(&eu1.db, &eu1.member, eu1.incarnation), ERR_FENCED);
+    assert_int_equal(membership_leave(&eu1.db, &eu1.member, eu1.incarnation, planner_place),
+                     ERR_FENCED);
+    /* The last one's stay, for itself when it comes again; or for another. */
+    must(&eu2, membership_leave(&eu2.db, &eu2.member, eu2.incarnation, planner_place));
+    assert_int_equal(slots_where("owner = 'eu-2' AND epoch = 2"), 4096);
+    must(&eu2, peer_register(&eu2));
+    assert_int_equal(slots_where("owner = 'eu-2' AND epoch = 3"), 4096);
+    must(&eu2, membership_leave(&eu2.db, &eu2.member, eu2.incarnation, planner_place));
+    must(&eu1, peer_register(&eu1));
+    assert_int_equal(slots_where("owner = 'eu-1' AND epoch = 4"), 4096);
+    PQfinish(eu2.db.conn);
+    PQfinish(eu1.db.conn);
+}
+
+static void versions_of_the_mesh_differ_by_one_at_most(void **state)
+{
+    (void)state;
+    struct peer eu1, eu2;
+    join(&eu1, "eu-1");
+    peer_init(&eu2, "eu-2");
+    eu2.member.mesh_version = 7;
+    assert_int_equal(peer_register(&eu2), ERR_REFUSED);
+    assert_non_null(strstr(eu2.db.reason, "eu-1 speaks version 5"));
+    eu2.member.mesh_version = 3;
+    assert_int_equal(peer_register(&eu2), ERR_REFUSED);
+    assert_int_equal(number("SELECT count(*) FROM cluster_nodes"), 1);
+    eu2.member.mesh_version = 6;
+    must(&eu2, peer_register(&eu2));
+    /* Of whoever is away for long nobody asks. */
+    must(&eu2, membership_leave(&eu2.db, &eu2.member, eu2.incarnation, planner_place));
+    eu2.member.mesh_version = 9;
+    expire("eu-1");
+    assert_int_equal(peer_register(&eu2), ERR_REFUSED);
+    run("UPDATE cluster_nodes SET lease_until = lease_until - interval '1 min'");
+    must(&eu2, peer_register(&eu2));
+    PQfinish(eu2.db.conn);
+    PQfinish(eu1.db.conn);
+}
+
+/* A node too many takes the number of one that ended long ago and owns nothing. */
+static void numbers_are_256(void **state)
+{
+    (void)state;
+    struct peer eu1, next;
+    join(&eu1, "eu-1");
+    run("INSERT INTO cluster_nodes (node_id, incarnation, region, state, lease_until, version, "
+        "started_at, number, left_at) SELECT 'eu-' || n, n, 'eu', 'dead', now(), '', now(), n - 1, "
+        "now() - n * interval '1 s' FROM generate_series(2, 256) n WHERE n <> 7");
+    run("INSERT INTO cluster_nodes (node_id, incarnation, region, state, lease_until, version, "
+        "started_at) VALUES ('bench', 1, 'eu', 'draining', now(), '', now())"); /* no member */
+    join(&next, "eu-300");
+    assert_int_equal(next.number, 6);
+    assert_int_equal(next.incarnation, 1);
+    PQfinish(next.db.conn);
+    peer_init(&next, "eu-301");
+    assert_int_equal(peer_register(&next), ERR_REFUSED);
+    assert_non_null(strstr(next.db.reason, "256 nodes"));
+    run("UPDATE cluster_nodes SET left_at = now() - interval '2 h' WHERE node_id IN "
+        "('eu-9', 'eu-10')");
+    run("UPDATE cluster_nodes SET left_at = now() - interval '3 h' WHERE node_id = 'eu-11'");
+    run("UPDATE cluster_slots SET owner = 'eu-11' WHERE slot = 1");
+    run("UPDATE cluster_nodes SET left_at = now() - interval '150 min' WHERE node_id = 'eu-10'");
+    must(&next, peer_register(&next));
+    assert_int_equal(next.number, 9);
+    assert_int_equal(next.incarnation, 257);
+    must(&next, peer_register(&next)); /* as often as it likes */
+    assert_int_equal(next.number, 9);
+    assert_int_equal(number("SELECT count(number) FROM cluster_nodes"), 256);
+    assert_int_equal(bury(&eu1), 0); /* the benchmark's row least of all */
+    PQfinish(next.db.conn);
+    PQfinish(eu1.db.conn);
 }
 
 int main(void)
 {
+#define TEST(name) cmocka_unit_test_setup(name, no_nodes)
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(migrations_run_once),
-        cmocka_unit_test(a_changed_or_newer_schema_is_refused),
-        cmocka_unit_test(the_demo_is_seeded_once),
-        cmocka_unit_test(provisioning_keeps_what_exists),
-        cmocka_unit_test(a_new_incarnation_fences_the_old_one),
-        cmocka_unit_test(another_node_waits_for_the_lease),
-        cmocka_unit_test(a_change_that_commits_late_is_told),
-        cmocka_unit_test(more_changes_than_a_page_are_all_told),
-        cmocka_unit_test(upkeep_makes_and_drops_partitions),
-        cmocka_unit_test(devices_that_are_awake_are_found_page_by_page),
-        cmocka_unit_test(a_silent_server_is_given_up),
+        TEST(three_nodes_share_the_slots),
+        TEST(a_new_incarnation_fences_the_old_one),
+        TEST(a_change_of_the_view_is_told_and_a_renewal_is_not),
+        TEST(the_dead_lose_their_slots),
+        TEST(whoever_is_late_itself_buries_nobody),
+        TEST(an_end_waits_for_whoever_holds_the_fence),
+        TEST(a_death_ends_the_sessions_first),
+        TEST(a_renewal_that_commits_first_counts),
+        TEST(the_next_expiry_is_known),
+        TEST(a_majority_condemns),
+        TEST(what_is_no_vote_does_not_count),
+        TEST(slots_of_the_condemned_wait_for_the_lease),
+        TEST(who_leaves_gives_its_slots_away),
+        TEST(versions_of_the_mesh_differ_by_one_at_most),
+        TEST(numbers_are_256),
     };
-    return cmocka_run_group_tests(tests, start, stop);
+    return cmocka_run_group_tests(tests, start_pg, stop_pg);
 }

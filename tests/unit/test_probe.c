@@ -47,6 +47,7 @@ static void silence_is_suspected_once_and_an_answer_clears_it_once(void **state)
     (void)state;
     struct probe probe;
     probe_init(&probe, 0);
+    probe_answered(&probe, 0, 0); /* known before: no grace */
     assert_int_equal(tick(&probe, 0, 1400, false), PROBE_NOTHING);
     assert_int_equal(probe_tick(&probe, 1500 * MS), PROBE_SUSPECTED);
     assert_int_equal(tick(&probe, 1600, 9000, false), PROBE_NOTHING);
@@ -58,15 +59,26 @@ static void silence_is_suspected_once_and_an_answer_clears_it_once(void **state)
     assert_int_equal(probe_tick(&probe, 9200 * MS), PROBE_NOTHING);
 }
 
+static void a_new_peer_has_time_to_be_connected(void **state)
+{
+    (void)state;
+    struct probe probe;
+    probe_init(&probe, 0);
+    assert_int_equal(tick(&probe, 0, 2900, false), PROBE_NOTHING);
+    probe_hurry(&probe, 2910 * MS);
+    assert_true(probe_is_due(&probe, 2910 * MS));
+    assert_int_equal(probe_tick(&probe, 3000 * MS), PROBE_SUSPECTED);
+}
+
 static void an_answer_to_an_old_question_is_none(void **state)
 {
     (void)state;
     struct probe probe;
     probe_init(&probe, 0);
-    assert_int_equal(tick(&probe, 0, 3000, false), PROBE_SUSPECTED);
-    probe_answered(&probe, 0, 3000 * MS);
-    probe_answered(&probe, 3001 * MS, 3000 * MS); /* of the future */
-    assert_int_equal(probe_tick(&probe, 3100 * MS), PROBE_NOTHING);
+    assert_int_equal(tick(&probe, 0, 3100, false), PROBE_SUSPECTED);
+    probe_answered(&probe, 0, 3100 * MS);
+    probe_answered(&probe, 3101 * MS, 3100 * MS); /* of the future */
+    assert_int_equal(probe_tick(&probe, 3200 * MS), PROBE_NOTHING);
 }
 
 static void standing_still_oneself_is_not_the_peers_silence(void **state)
@@ -87,6 +99,7 @@ int main(void)
         cmocka_unit_test(a_peer_that_answers_is_not_suspected),
         cmocka_unit_test(it_is_asked_every_half_second),
         cmocka_unit_test(silence_is_suspected_once_and_an_answer_clears_it_once),
+        cmocka_unit_test(a_new_peer_has_time_to_be_connected),
         cmocka_unit_test(an_answer_to_an_old_question_is_none),
         cmocka_unit_test(standing_still_oneself_is_not_the_peers_silence),
     };

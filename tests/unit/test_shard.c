@@ -1,134 +1,5 @@
 /* A shard acknowledges what has committed, in order, and its devices follow their table. */
-#include "actors/shard_inside.h"
-#include "proto/check.h"
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdlib.h>
-
-#include <cmocka.h>
-
-#define SECOND 1000000LL
-#define PAYLOAD "{\"temperature\":60}"
-
-static const struct uuid tenant = {{1}}, device_id = {{2}};
-
-struct fixture {
-    shard_t *shard;
-    int64_t now_us;
-};
-
-static void begin(struct fixture *f)
-{
-    const struct shard_config config = {
-        .edges = 2,
-        .seed = 5,
-        .requests_per_minute = 60,
-        .redis = true,
-        .times = {300 * SECOND, 900 * SECOND, 5 * SECOND, 10 * SECOND, 3600 * SECOND}};
-    *f = (struct fixture){.shard = shard_new(&config), .now_us = 1000000 * SECOND};
-    assert_non_null(f->shard);
-}
-
-static void receive(struct fixture *f, enum msg_kind kind, const void *fixed, size_t len,
-                    const char *text)
-{
-    struct frame frame;
-    frame_init(&frame, 1 << 20);
-    assert_int_equal(frame_add(&frame, kind, fixed, len, &(struct span){text, strlen(text)}, 1), 0);
-    struct span bytes = frame_finish(&frame);
-    assert_int_equal(shard_receive(f->shard, bytes.data, bytes.len, f->now_us), 0);
-    frame_free(&frame);
-}
-
-static struct msg_reading make_reading(const struct fixture *f, uint16_t packet_id, uint8_t flags)
-{
-    struct msg_reading reading = {.tenant = tenant,
-                                  .device = device_id,
-                                  .ref = {.packet_id = packet_id, .edge = 1},
-                                  .flags = (uint8_t)(1 | MSG_LAST | flags),
-                                  .present = 1U << METRIC_TEMPERATURE,
-                                  .message_key = packet_id,
-                                  .arrival_us = f->now_us,
-                                  .timestamp_us = f->now_us,
-                                  .payload_len = sizeof PAYLOAD - 1};
-    reading.value[METRIC_TEMPERATURE] = 60;
-    return reading;
-}
-
-static void publish(struct fixture *f, uint16_t packet_id, uint8_t flags)
-{
-    struct msg_reading reading = make_reading(f, packet_id, flags);
-    receive(f, MSG_READING, &reading, sizeof reading, PAYLOAD);
-}
-
-static void present(struct fixture *f, bool is)
-{
-    struct msg_presence presence = {.tenant = tenant, .device = device_id, .present = is};
-    receive(f, MSG_PRESENCE, &presence, sizeof presence, "");
-}
-
-/* What the database would answer: every device is there, with one rule; nothing was stored. */
-static void answer(struct fixture *f, struct batch *batch, bool found, bool stored)
-{
-    for (uint32_t i = 0; i < batch->loads_count; i++) {
-        struct batch_rule *rule = batch_add_rules(batch);
-        *rule = (struct batch_rule){.id = {{9}}, .threshold = 50, .cooldown_us = 300 * SECOND};
-        strcpy(rule->metric, "temperature");
-        batch->loads[i].found = found;
-        batch->loads[i].tenant = tenant;
-        batch->loads[i].rules_count = 1;
-    }
-    for (uint32_t i = 0; i < batch->checks_count; i++)
-        batch->checks[i].stored = stored;
-    for (uint32_t i = 0; i < batch->alerts_count; i++) {
-        batch->alerts[i].fired = true;
-        batch->alerts[i].last_fired_us = f->now_us;
-    }
-    shard_done(f->shard, batch, f->now_us);
-}
-
-static void commit(struct fixture *f)
-{
-    struct batch *batch = shard_next_batch(f->shard);
-    assert_non_null(batch);
-    answer(f, batch, true, false);
-}
-
-/* The device is known, and LIVE. */
-static void make_live(struct fixture *f)
-{
-    shard_activate(f->shard, &tenant, &device_id);
-    commit(f);
-    assert_int_equal(shard_device(f->shard, 0)->state, DEVICE_LIVE);
-}
-
-/* How many items of `kind` wait for an edge; they are gone then. The first is copied. */
-static unsigned take(struct frame *frame, enum msg_kind kind, void *ret_fixed, size_t len)
-{
-    struct frame_reader reader;
-    struct item item;
-    unsigned count = 0;
-    if (frame->count == 0)
-        return 0;
-    struct span bytes = frame_finish(frame);
-    assert_int_equal(frame_open(&reader, bytes.data, bytes.len), 0);
-    while (frame_next(&reader, &item) == 1)
-        if (item.kind == kind && count++ == 0)
-            memcpy(ret_fixed, item.fixed, len);
-    frame_clear(frame);
-    return count;
-}
-
-static unsigned acks(struct fixture *f, struct msg_ack *ret_ack)
-{
-    return take(&shard_output(f->shard)->edge[1], MSG_ACK, ret_ack, sizeof *ret_ack);
-}
-
-static void end(struct fixture *f)
-{
-    shard_destroy(&f->shard);
-    assert_null(f->shard);
-}
+#include "tests/unit/shard_fixture.h"
 
 /* ---- the table ---- */
 
@@ -149,7 +20,7 @@ static const int expected[DEVICE_STATES][DEVICE_EVENTS] = {
 
 static void bring_into(struct fixture *f, enum device_state state)
 {
-    shard_activate(f->shard, &tenant, &device_id);
+    shard_activate(f->shard, &tenant, &device_id, SLOT);
     if (state == DEVICE_LOADING)
         return;
     answer(f, shard_next_batch(f->shard), state != DEVICE_ABSENT, false);
@@ -419,16 +290,17 @@ static void a_deleted_device_is_disconnected(void **state)
     (void)state;
     struct fixture f;
     struct msg_kick kick = {0};
-    struct msg_device changed = {.tenant = tenant, .device = device_id};
+    struct msg_device changed = {.tenant = tenant, .device = device_id, .slot = SLOT};
     begin(&f);
     present(&f, true);
     while (!shard_is_quiet(f.shard))
         commit(&f);
     receive(&f, MSG_CHANGED, &changed, sizeof changed, "");
     answer(&f, shard_next_batch(f.shard), false, false);
-    for (unsigned e = 0; e < 2; e++)
-        assert_int_equal(take(&shard_output(f.shard)->edge[e], MSG_KICK, &kick, sizeof kick), 1);
-    assert_true(uuid_equal(&kick.device, &device_id));
+    assert_int_equal(take(&shard_output(f.shard)->edge[1], MSG_KICK, &kick, sizeof kick), 1);
+    assert_int_equal(take(&shard_output(f.shard)->edge[0], MSG_KICK, &kick, sizeof kick), 0);
+    struct msg_ref ref = own_ref(0);
+    assert_memory_equal(&kick.ref, &ref, sizeof ref);
     assert_int_equal(shard_count(f.shard)->active, 0);
     end(&f);
 }
@@ -438,9 +310,9 @@ static void a_change_during_the_load_is_loaded_again(void **state)
 {
     (void)state;
     struct fixture f;
-    struct msg_device changed = {.tenant = tenant, .device = device_id};
+    struct msg_device changed = {.tenant = tenant, .device = device_id, .slot = SLOT};
     begin(&f);
-    shard_activate(f.shard, &tenant, &device_id);
+    shard_activate(f.shard, &tenant, &device_id, SLOT);
     struct batch *batch = shard_next_batch(f.shard);
     receive(&f, MSG_CHANGED, &changed, sizeof changed, "");
     answer(&f, batch, false, false);

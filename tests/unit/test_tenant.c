@@ -2,6 +2,7 @@
 #include "actors/tenant.h"
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -12,10 +13,18 @@
 static const struct uuid one = {{1}}, other = {{2}};
 
 static int claim(struct tenants *tenants, const struct uuid *tenant, const char *id, uint32_t conn,
-                 struct msg_ref *former)
+                 struct msg_ref *loser)
 {
     struct msg_ref ref = {.conn = conn, .generation = conn * 10};
-    return tenants_claim(tenants, tenant, id, strlen(id), &ref, former);
+    return tenants_claim(tenants, tenant, id, strlen(id), &ref, conn, loser);
+}
+
+/* A connection at some node, as it is told anew when the tenant's slot has moved. */
+static int claim_at(struct tenants *tenants, uint16_t node, uint16_t slot, const char *id,
+                    int64_t since_us, struct msg_ref *loser)
+{
+    struct msg_ref ref = {.node = node, .slot = slot};
+    return tenants_claim(tenants, &one, id, strlen(id), &ref, since_us, loser);
 }
 
 static void unclaim(struct tenants *tenants, const char *id, uint32_t conn)
@@ -28,19 +37,64 @@ static void a_second_claim_names_the_first(void **state)
 {
     (void)state;
     struct tenants tenants;
-    struct msg_ref former = {0};
+    struct msg_ref loser = {0};
     tenants_init(&tenants, 10);
-    assert_int_equal(claim(&tenants, &one, "a", 1, &former), 0);
-    assert_int_equal(claim(&tenants, &other, "a", 2, &former), 0);
-    assert_int_equal(claim(&tenants, &one, "b", 3, &former), 0);
-    assert_int_equal(claim(&tenants, &one, "a", 4, &former), 1);
-    assert_int_equal(former.conn, 1);
+    assert_int_equal(claim(&tenants, &one, "a", 1, &loser), 0);
+    assert_int_equal(claim(&tenants, &other, "a", 2, &loser), 0);
+    assert_int_equal(claim(&tenants, &one, "b", 3, &loser), 0);
+    assert_int_equal(claim(&tenants, &one, "a", 4, &loser), 1);
+    assert_int_equal(loser.conn, 1);
     unclaim(&tenants, "a", 1); /* no more its own */
-    assert_int_equal(claim(&tenants, &one, "a", 5, &former), 1);
-    assert_int_equal(former.conn, 4);
+    assert_int_equal(claim(&tenants, &one, "a", 5, &loser), 1);
+    assert_int_equal(loser.conn, 4);
     unclaim(&tenants, "a", 5);
     unclaim(&tenants, "a", 5);
-    assert_int_equal(claim(&tenants, &one, "a", 6, &former), 0);
+    assert_int_equal(claim(&tenants, &one, "a", 6, &loser), 0);
+    tenants_free(&tenants);
+}
+
+/* They are told anew in any order. */
+static void who_connected_later_holds_the_client_id(void **state)
+{
+    (void)state;
+    struct tenants tenants;
+    struct msg_ref loser = {0};
+    tenants_init(&tenants, 10);
+    assert_int_equal(claim_at(&tenants, 1, 0, "a", 100, &loser), 0);
+    assert_int_equal(claim_at(&tenants, 2, 0, "a", 99, &loser), 1);
+    assert_int_equal(loser.node, 2);
+    assert_int_equal(claim_at(&tenants, 1, 0, "a", 100, &loser), 0); /* told again */
+    assert_int_equal(claim_at(&tenants, 3, 0, "a", 100, &loser), 1); /* no earlier: as it came */
+    assert_int_equal(loser.node, 1);
+    assert_int_equal(claim_at(&tenants, 4, 0, "a", 101, &loser), 1);
+    assert_int_equal(loser.node, 3);
+    assert_int_equal(claim_at(&tenants, 1, 0, "a", 100, &loser), 1);
+    assert_int_equal(loser.node, 1);
+    tenants_free(&tenants);
+}
+
+static void the_claims_of_a_node_or_a_slot_go_with_it(void **state)
+{
+    (void)state;
+    struct tenants tenants;
+    struct msg_ref loser = {0};
+    char id[20];
+    tenants_init(&tenants, 10);
+    for (uint16_t i = 0; i < 300; i++) {
+        snprintf(id, sizeof id, "client-%u", i);
+        assert_int_equal(claim_at(&tenants, i % 3, i % 2, id, 1000, &loser), 0);
+    }
+    tenants_lost_node(&tenants, 1);
+    assert_int_equal(tenants.claims_count, 200);
+    tenants_lost_slot(&tenants, 0);
+    assert_int_equal(tenants.claims_count, 100);
+    tenants_lost_slot(&tenants, 0);
+    tenants_lost_node(&tenants, 7);
+    for (uint16_t i = 0; i < 300; i++) {
+        bool left = i % 3 != 1 && i % 2 != 0;
+        snprintf(id, sizeof id, "client-%u", i);
+        assert_int_equal(claim_at(&tenants, 5, 0, id, 1, &loser), left); /* an earlier one */
+    }
     tenants_free(&tenants);
 }
 
@@ -48,12 +102,12 @@ static void many_claims_come_and_go(void **state)
 {
     (void)state;
     struct tenants tenants;
-    struct msg_ref former;
+    struct msg_ref loser;
     char id[20];
     tenants_init(&tenants, 10);
     for (uint32_t i = 0; i < 1000; i++) {
         snprintf(id, sizeof id, "client-%u", i);
-        assert_int_equal(claim(&tenants, &one, id, i, &former), 0);
+        assert_int_equal(claim(&tenants, &one, id, i, &loser), 0);
     }
     for (uint32_t i = 0; i < 1000; i += 3) {
         snprintf(id, sizeof id, "client-%u", i);
@@ -61,9 +115,9 @@ static void many_claims_come_and_go(void **state)
     }
     for (uint32_t i = 0; i < 1000; i++) {
         snprintf(id, sizeof id, "client-%u", i);
-        assert_int_equal(claim(&tenants, &one, id, i + 5000, &former), i % 3 == 0 ? 0 : 1);
+        assert_int_equal(claim(&tenants, &one, id, i + 5000, &loser), i % 3 == 0 ? 0 : 1);
         if (i % 3 != 0)
-            assert_int_equal(former.conn, i);
+            assert_int_equal(loser.conn, i);
     }
     assert_int_equal(tenants.claims_count, 1000);
     tenants_free(&tenants);
@@ -112,6 +166,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_second_claim_names_the_first),
+        cmocka_unit_test(who_connected_later_holds_the_client_id),
+        cmocka_unit_test(the_claims_of_a_node_or_a_slot_go_with_it),
         cmocka_unit_test(many_claims_come_and_go),
         cmocka_unit_test(the_budget_is_a_tenants_own_and_fills_evenly),
         cmocka_unit_test(a_clock_set_back_costs_nothing),

@@ -1,3 +1,4 @@
+/* The edge knows who looks at what, and tells the shards when that changes. */
 #include "node/watchers.h"
 #include <setjmp.h>
 #include <stdarg.h>
@@ -110,11 +111,44 @@ static void any_order_of_leaving_keeps_the_others(void **state)
     watchers_free(&self);
 }
 
+static void note_key(void *context, const struct uuid *tenant, const struct uuid *device,
+                     unsigned bits)
+{
+    unsigned *note = context;
+    note[tenant->bytes[0]] += 1000 * device->bytes[0] + bits;
+}
+
+/* What an owner that is new, or a node, is told: each key once, with what all of it want. */
+static void every_key_is_told_anew(void **state)
+{
+    (void)state;
+    unsigned note[3] = {0};
+    struct watchers self = {.changed = changed};
+    struct watch device = {.bits = INTEREST_TELEMETRY}, same = {.bits = INTEREST_ALERTS},
+                 all = {.bits = INTEREST_STATUS}, foreign = {.bits = INTEREST_MESSAGES};
+    watchers_keys(&self, note_key, note);
+    assert_int_equal(note[1], 0);
+    add(&self, &device, 1, 7);
+    add(&self, &same, 1, 7);
+    add(&self, &all, 1, 0);
+    add(&self, &foreign, 2, 7);
+    watchers_keys(&self, note_key, note);
+    assert_int_equal(note[1], 7000 + (INTEREST_TELEMETRY | INTEREST_ALERTS) + INTEREST_STATUS);
+    assert_int_equal(note[2], 7000 + INTEREST_MESSAGES);
+    watchers_remove(&self, &device);
+    watchers_remove(&self, &all);
+    memset(note, 0, sizeof note);
+    watchers_keys(&self, note_key, note);
+    assert_int_equal(note[1], 7000 + INTEREST_ALERTS);
+    watchers_free(&self);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(interest_is_told_when_it_changes),
         cmocka_unit_test(each_sees_its_device_and_its_tenant_alone),
+        cmocka_unit_test(every_key_is_told_anew),
         cmocka_unit_test(any_order_of_leaving_keeps_the_others),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

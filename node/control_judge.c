@@ -1,0 +1,106 @@
+/* Whose lease has run out is declared dead; who does not answer is voted against. */
+#include "cluster/planner.h"
+#include "node/control_inside.h"
+#include "node/log.h"
+#include "node/mailbox.h"
+#include "node/mesh.h"
+#include "proto/check.h"
+#include <inttypes.h>
+
+/* A suspect is voted against this often while it is one. */
+#define VOTE_MS 2000
+#define TURN_MS 200
+#define EXPIRY_MS 500 /* leases of others are looked at this often, and when one is due */
+
+static int64_t least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* The one with the lowest number first: all at once would wait for each other's locks. The others
+ * follow, should it not act. */
+static bool is_our_turn(struct control *self)
+{
+    int64_t before = 0;
+    for (uint16_t n = 0; n < self->view.number; n++)
+        before += control_view_lives(&self->view, n);
+    if (self->overdue_at == 0)
+        self->overdue_at = control_now_ms();
+    int64_t turn_at = self->overdue_at + before * TURN_MS;
+    self->expiry_at = least(turn_at, control_now_ms() + EXPIRY_MS);
+    return control_now_ms() >= turn_at;
+}
+
+bool control_bury(struct control *self)
+{
+    size_t buried = 0;
+    int64_t left = INT64_MAX;
+    self->expiry_at = control_now_ms() + EXPIRY_MS;
+    if (!lease_may_judge(&self->lease, control_now_ms()))
+        return true;
+    int rc = membership_expiry_ms(&self->db, &self->registration.member, &left);
+    if (!control_went_on(self, "read the leases", rc) || rc != 0)
+        return self->db.conn != NULL;
+    if (left > 0) {
+        self->expiry_at = control_now_ms() + least(left + 1, EXPIRY_MS);
+        self->overdue_at = 0;
+        return true;
+    }
+    if (!is_our_turn(self))
+        return true;
+    rc = membership_bury(&self->db, &self->registration.member, self->incarnation, planner_place,
+                         &buried);
+    if (rc == ERR_FENCED)
+        self->lease.due_ms = 0;
+    else if (!control_went_on(self, "declare a node dead", rc))
+        return false;
+    if (rc == 0)
+        log_event(LEVEL_WARNING, "nodes_buried", "text", "%zu nodes whose lease ran out", buried);
+    self->poll_at = 0;
+    self->expiry_at = control_now_ms() + 100;
+    return true;
+}
+
+static void take_report(struct control *self, const struct mesh_report *report)
+{
+    struct suspect *suspect = &self->suspects[report->number];
+    if (report->suspected && !(suspect->suspected && suspect->life == report->life))
+        log_event(LEVEL_WARNING, "node_suspected", "text", "node %u does not answer for %ld ms",
+                  report->number, (long)report->silent_ms);
+    *suspect = (struct suspect){.life = report->life, .suspected = report->suspected};
+}
+
+void control_take_reports(struct control *self)
+{
+    zmq_msg_t message;
+    struct mesh_report report;
+    while (mailbox_take(self->reports, &message)) {
+        CHECK(zmq_msg_size(&message) == sizeof report);
+        memcpy(&report, zmq_msg_data(&message), sizeof report);
+        zmq_msg_close(&message);
+        if (report.number < LIMIT_NODES)
+            take_report(self, &report);
+    }
+}
+
+bool control_vote(struct control *self)
+{
+    for (unsigned n = 0; n < LIMIT_NODES; n++) {
+        struct suspect *suspect = &self->suspects[n];
+        const struct view_node *node = self->view.nodes[n];
+        bool condemned = false;
+        if (!suspect->suspected || control_now_ms() < suspect->vote_at ||
+            !control_view_lives(&self->view, (uint16_t)n) ||
+            (uint16_t)node->incarnation != suspect->life)
+            continue;
+        suspect->vote_at = control_now_ms() + VOTE_MS;
+        int rc = membership_vote(&self->db, &self->registration.member, self->incarnation,
+                                 (uint16_t)n, node->incarnation, &condemned);
+        if (rc != ERR_FENCED && !control_went_on(self, "vote", rc))
+            return false;
+        if (rc == 0 && condemned)
+            log_event(LEVEL_WARNING, "node_condemned", "text", "%s/%" PRId64, node->node_id,
+                      node->incarnation);
+    }
+    return true;
+}

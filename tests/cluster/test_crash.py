@@ -1,0 +1,135 @@
+"""Crashes and pauses of nodes and of PostgreSQL, with a load at every node."""
+
+import signal
+
+import pytest
+
+from cluster import is_alive, wait_until
+from ledger import wait_for_rows
+from loads import DEVICES, check_healed
+from members import (LEASE_S, Operator, ended_or_active, hold, incarnations, wait_all_served,
+                     wait_settled)
+from conftest import NODES
+
+
+@pytest.mark.parametrize("victim", NODES.split(","))
+def test_kill_9_of_a_node_heals_in_time(c, start_loads, victim):
+    """A node is killed: every device is acknowledged again within 5 s, by whatever node it had."""
+    loads = start_loads(c)
+    c.kill_node(node=victim)
+    wait_all_served(c, DEVICES)
+    wait_settled(c)
+    c.start_node(victim)
+    wait_settled(c)
+    wait_for_rows(c, 1000)
+    reports = loads.finish()
+    check_healed(reports)
+    assert reports[victim]["reconnected"] >= DEVICES
+
+
+def test_kill_9_of_two_nodes_at_once(c, start_loads):
+    """All but one node are killed together: the one that is left serves every device."""
+    loads = start_loads(c)
+    for node in c.nodes[:-1]:
+        c.kill_node(node=node)
+    wait_all_served(c, DEVICES)
+    wait_settled(c)
+    check_healed(loads.finish())
+
+
+def test_kill_9_of_all_nodes_at_once(c, start_loads):
+    """No node is left, and then all are there again: nothing that was acknowledged is lost."""
+    loads = start_loads(c)
+    for node in c.nodes:
+        c.kill_node(node=node)
+    for node in c.nodes:
+        c.start_node(node)
+    wait_all_served(c, DEVICES)
+    wait_settled(c)
+    loads.finish()
+
+
+def test_kill_9_of_a_node_again_and_again(c, start_loads):
+    """A node is killed and started again at once, before the others may replace it, and again."""
+    loads = start_loads(c)
+    for _ in range(3):
+        c.kill_node(node="eu-2")
+        c.start_node("eu-2")
+        wait_all_served(c, DEVICES)
+    wait_settled(c)
+    check_healed(loads.finish())
+
+
+@pytest.mark.parametrize("leases", [0.5, 1, 3])
+def test_a_paused_node_doubles_nothing(c, start_loads, leases):
+    """A node is stopped and goes on later: whether it was replaced meanwhile or not, it writes
+    nothing twice, fires no second alert, and ends or is a member. The others' devices do not wait."""
+    loads = start_loads(c)
+    c.pause_node("eu-2")
+    hold(leases * LEASE_S)
+    c.resume_all()
+    wait_until(lambda: ended_or_active(c, "eu-2"), 15, "the end or the return of the paused node")
+    if not is_alive(c.node_pid("eu-2")):
+        c.start_node("eu-2")
+    wait_all_served(c, DEVICES)
+    wait_settled(c)
+    reports = loads.finish()
+    check_healed(reports, ["eu-1", "us-1"])
+
+
+@pytest.mark.parametrize("mode", ["fast", "kill"])
+def test_an_outage_of_postgres_evicts_nobody(c, start_loads, mode):
+    """PostgreSQL is away for longer than a lease: no node is replaced, no connection is lost."""
+    loads = start_loads(c)
+    before = incarnations(c)
+    if mode == "kill":
+        c.kill_postgres()
+    else:
+        c.stop_postgres("fast")
+    hold(1.5 * LEASE_S)
+    c.start_postgres()
+    wait_all_served(c, DEVICES)
+    wait_settled(c)
+    assert incarnations(c) == before
+    assert c.running() == c.nodes
+    reports = loads.finish()
+    assert [report["connections_lost"] for report in reports.values()] == [0, 0, 0]
+
+
+def test_a_node_dies_while_postgres_is_away(c, start_loads):
+    """Node and database fail together: when the database is back the dead node is replaced, and
+    the living ones are not."""
+    loads = start_loads(c)
+    before = incarnations(c)
+    c.stop_postgres("immediate")
+    c.kill_node(node="eu-2")
+    hold(LEASE_S)
+    c.start_postgres()
+    wait_all_served(c, DEVICES)
+    wait_settled(c)
+    assert incarnations(c) == before
+    loads.finish()
+
+
+def test_sigterm_moves_all_and_refuses_nothing(c, start_loads):
+    """A node that is asked to end hands its devices over first: nobody waits as for a dead one."""
+    loads = start_loads(c)
+    c.kill_node(signal.SIGTERM, "eu-2")
+    wait_all_served(c, DEVICES)
+    wait_settled(c)
+    gaps = check_healed(loads.finish())
+    assert max(gaps.values()) < LEASE_S * 1000, gaps
+
+
+def test_a_node_that_is_evicted_ends(c, start_loads):
+    """Evicted by order under load, a node ends, its devices are served as after a death, and it may
+    come back."""
+    loads = start_loads(c)
+    pid = c.node_pid("eu-2")
+    assert Operator(c).post("/nodes/eu-2/evict")["state"] in ("condemned", "dead")
+    wait_until(lambda: not is_alive(pid), 10, "the end of the evicted node")
+    wait_all_served(c, DEVICES)
+    c.start_node("eu-2")
+    wait_settled(c)
+    wait_all_served(c, DEVICES)
+    check_healed(loads.finish())

@@ -1,0 +1,145 @@
+"""Any node is a door to the whole cluster: what clients at different nodes have in common."""
+
+import time
+import uuid
+
+import pytest
+
+from clients import Device, Live, Mqtt, make_account
+from cluster import wait_until
+from members import states
+from tenants import make_tenant
+
+TAKEN_OVER, LIMIT = 0x8E, 1000
+
+
+@pytest.fixture(scope="module")
+def t(shared):
+    return make_tenant(shared)
+
+
+@pytest.fixture
+def device(t):
+    return Device(t)
+
+
+def connect(device, gito, **more):
+    return Mqtt(gito, device.user, device.secret, **more)
+
+
+@pytest.mark.parametrize("door", ["eu-1", "eu-2", "us-1"])
+def test_a_reading_is_seen_at_every_node(shared, t, device, door):
+    """What a device publishes at one node shows on a live WebSocket at each, by REST at each."""
+    lives = [Live(shared.at(node), "/devices/" + device.id, t.tokens["VIEWER"])
+             for node in shared.nodes]
+    for live in lives:
+        live.synchronise()
+    with connect(device, shared.at(door)) as client:
+        assert client.publish(device.topic(), {"temperature": 21.5}) == (0, None)
+    for live in lives:
+        with live:
+            assert live.take("telemetry")["data"]["payload"] == {"temperature": 21.5}
+    for node in shared.nodes:
+        latest = shared.at(node).api("GET", t.path("/devices/%s/telemetry/latest" % device.id),
+                                     t.tokens["VIEWER"])["data"]
+        assert latest["temperature"] == 21.5
+
+
+def test_two_connections_of_a_device_at_two_nodes(shared, device):
+    """A device that is connected at two nodes at once stores the readings of both."""
+    with connect(device, shared.at("eu-1")) as one, connect(device, shared.at("us-1")) as two:
+        for number in range(20):
+            one.publish(device.topic(), {"n": number})
+            two.publish(device.topic(), {"n": 100 + number})
+    stored = [row[0]["n"] for row in device.rows()]
+    assert sorted(stored) == list(range(20)) + list(range(100, 120))
+    assert [n for n in stored if n < 100] == list(range(20))
+
+
+def test_commands_reach_a_device_at_another_node(shared, device, t):
+    """A command that a back end publishes at one node arrives at a device that is at another."""
+    account = make_account(t)
+    for at, door in (("us-1", "eu-1"), ("eu-1", "us-1"), ("eu-2", "eu-1")):
+        with connect(device, shared.at(at)) as client, \
+                Mqtt(shared.at(door), *account) as back_end:
+            assert client.subscribe(device.topic("commands")) == 1
+            assert back_end.publish(device.topic("commands"), '{"go": "%s"}' % at)[0] == 0
+            assert client.take_text("/commands") == '{"go": "%s"}' % at
+
+
+def test_a_client_id_is_taken_over_by_another_node(shared, device):
+    """A client that connects again elsewhere ends its former connection there: 0x8E for MQTT 5."""
+    client_id = "roams-%s" % uuid.uuid4().hex[:8]
+    former = connect(device, shared.at("eu-1"), version=5, client_id=client_id)
+    for node in ("us-1", "eu-2", "eu-1"):
+        client = connect(device, shared.at(node), version=5, client_id=client_id)
+        assert former.closed.wait(10), "the former connection lives on"
+        assert former.client.disconnect_code == TAKEN_OVER
+        former.client.loop_stop()
+        assert client.publish(device.topic(), {"a": 1})[0] == 0
+        former = client
+    former.close()
+
+
+def test_a_status_is_the_devices_wherever_it_is(shared, device):
+    """A device that goes from one node to another stays online; when it leaves it is offline."""
+    def status():
+        return device.record()["status"]
+
+    with connect(device, shared.at("eu-1")) as one:
+        one.publish(device.topic(), {"a": 1})
+        wait_until(lambda: status() == "online", 10, "online")
+        with connect(device, shared.at("us-1")) as two:
+            one.close()
+            two.publish(device.topic(), {"a": 2})
+            assert status() == "online"
+    wait_until(lambda: status() == "offline", 15, "offline")
+
+
+def test_a_rule_made_at_one_node_fires_at_another(shared, t, device):
+    """A rule that is made at one node holds for the very next reading at another."""
+    made = shared.at("us-1").api("POST", t.path("/alert-rules"), t.tokens["TENANT_ADMIN"], {
+        "device_id": device.id, "metric": "temperature", "operator": "gt", "threshold": 50},
+        status=201)["data"]
+    with Live(shared.at("eu-2"), "/devices/" + device.id, t.tokens["VIEWER"]) as live, \
+            connect(device, shared.at("eu-1")) as client:
+        live.synchronise()
+
+        def fires():
+            client.publish(device.topic(), {"temperature": 60})
+            return shared.sql("SELECT 1 FROM alert_events WHERE alert_rule_id = %s", [made["id"]])
+
+        wait_until(fires, 5, "the alert")
+        assert live.take("alert")["data"]["alert_rule_id"] == made["id"]
+
+
+def ask_in_turn(gito, tenant, requests):
+    """(answers 200, answers 429) of so many requests, at all nodes in turn."""
+    counts = {200: 0, 429: 0}
+    for number in range(requests):
+        door = gito.at(gito.nodes[number % len(gito.nodes)])
+        answer = door.request("GET", tenant.path("/devices?per_page=1"), tenant.tokens["VIEWER"])
+        counts[answer.status_code] += 1
+        if answer.status_code == 429:
+            assert int(answer.headers["Retry-After"]) > 0
+    return counts[200], counts[429]
+
+
+def test_the_rate_limit_is_one_budget(shared):
+    """A tenant has its requests a minute at all nodes together, not at each."""
+    for _ in range(2):
+        begin = time.time()
+        passed, refused = ask_in_turn(shared, make_tenant(shared), LIMIT * 13 // 10)
+        if time.time() // 60 == begin // 60:  # else it may have had two minutes' budgets
+            break
+    assert LIMIT * 0.95 <= passed <= LIMIT * 1.1 and refused > 0
+
+
+def test_an_order_of_readings_is_kept_on_the_way(shared, device):
+    """Readings of one connection are stored in its order, also by an owner in another region."""
+    with connect(device, shared.at("us-1")) as client:
+        for number in range(500):
+            client.client.publish(device.topic(), '{"n": %d}' % number, 1)
+        wait_until(lambda: len(device.rows()) == 500, 20, "all readings")
+    assert [row[0]["n"] for row in device.rows()] == list(range(500))
+    assert all(state[0] == "active" for state in states(shared).values())

@@ -1,0 +1,80 @@
+"""A live WebSocket at one node, a device at another, its owner a third, which goes away."""
+
+import json
+import threading
+
+import pytest
+
+from clients import Live
+from ledger import DEVICE_ID, Load, check_stored, provision
+from members import Operator, settle_at_home, wait_settled
+
+DEVICE = DEVICE_ID % 0  # the load's
+RATE = 200
+
+
+class Watcher:
+    """Reads a live WebSocket in a thread and keeps every reading's seq, in order."""
+
+    def __init__(self, gito, device):
+        self.live = Live(gito, "/devices/" + device, gito.login())
+        self.live.synchronise()
+        self.seqs, self.error, self.last = [], None, None
+        self.changed = threading.Condition()
+        self.thread = threading.Thread(target=self.read, daemon=True)
+        self.thread.start()
+
+    def read(self):
+        try:
+            while True:
+                message = self.live.take("telemetry", deadline_s=60)
+                with self.changed:
+                    self.seqs.append(message["data"]["payload"]["seq"])
+                    self.changed.notify_all()
+        except (OSError, EOFError, AssertionError, json.JSONDecodeError) as error:
+            with self.changed:
+                self.error = error
+                self.changed.notify_all()
+
+    def wait(self, seq, deadline_s=30):
+        """Until that reading, or a later one, was shown."""
+        with self.changed:
+            seen = self.changed.wait_for(
+                lambda: self.error or (self.seqs and self.seqs[-1] >= seq), deadline_s)
+            assert seen and not self.error, "no reading %d: %s, %s" % (
+                seq, self.error, self.seqs[-3:])
+
+    def close(self):
+        self.live.socket.shutdown(2)
+        self.thread.join(10)
+        self.live.socket.close()
+
+
+@pytest.mark.parametrize("home", ["eu", "us"])
+@pytest.mark.parametrize("end", ["drain", "kill"])
+def test_a_live_socket_sees_every_reading_once(c, end, home):
+    """A device publishes at one node, its WebSocket is at another, and its owner is drained or
+    killed: the readings come without gap, twice or out of order."""
+    provision(c, 1)
+    settle_at_home(c, [0], home)
+    owner = Operator(c).owner_of(DEVICE)
+    at, seen_at = [node for node in ("eu-1", "us-1", "eu-2") if node != owner][:2]
+    operator = Operator(c.at(at))
+    watcher = Watcher(c.at(seen_at), DEVICE)
+    load = Load(c, connections=1, doors=[c.at(at)], rate=RATE)
+    try:
+        watcher.wait(RATE)
+        if end == "drain":
+            operator.post("/nodes/%s/drain" % owner)
+        else:
+            c.kill_node(node=owner)
+        wait_settled(c, draining=[owner])
+        assert operator.owner_of(DEVICE) != owner
+        watcher.wait(watcher.seqs[-1] + RATE)
+        sent = load.stop()["sent"]
+        watcher.wait(sent - 1)
+        assert watcher.seqs == list(range(sent))
+        check_stored(c, load)
+    finally:
+        load.kill()
+        watcher.close()

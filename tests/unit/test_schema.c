@@ -1,0 +1,337 @@
+/* Migrations, provisioning, home regions and the changes feed, on a PostgreSQL of our own. */
+#include "sql/changes.h"
+#include "sql/db.h"
+#include "sql/migrate.h"
+#include "sql/provision.h"
+#include "sql/seed.h"
+#include "sql/upkeep.h"
+#include "tests/unit/private_pg.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#define TENANT "00000000-0000-0000-0000-000000000001"
+#define OTHER "00000000-0000-0000-0000-0000000000aa"
+
+static struct private_pg pg;
+static char reason[300];
+
+static struct ask connect_as(const char *url, const char *name, const char *role)
+{
+    struct ask db = {.conn = db_connect(url, name, role, reason, sizeof reason)};
+    if (db.conn == NULL)
+        fail_msg("%s", reason);
+    return db;
+}
+
+static struct ask as_node(const char *name)
+{
+    return connect_as(pg.app_url, name, "gito_ingest");
+}
+
+static void run(struct ask *db, const char *sql)
+{
+    if (ask_do(db, sql, 0, NULL) != 0)
+        fail_msg("%s: %s", sql, db->reason);
+}
+
+static long number(struct ask *db, const char *sql)
+{
+    PGresult *row = ask_rows(db, sql, 0, NULL);
+    if (row == NULL)
+        fail_msg("%s: %s", sql, db->reason);
+    long value = strtol(PQgetvalue(row, 0, 0), NULL, 10);
+    PQclear(row);
+    return value;
+}
+
+static void migrations_run_once(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2; i++)
+        if (migrate_run(pg.admin_url, pg.app_url, reason, sizeof reason) != 0)
+            fail_msg("%s", reason);
+    struct ask admin = connect_as(pg.admin_url, "test", NULL);
+    assert_int_equal(number(&admin, "SELECT count(*) FROM schema_migrations"),
+                     (long)migrations_count);
+    struct ask node = as_node("test/1");
+    assert_int_equal(migrate_check(node.conn, reason, sizeof reason), 0);
+    PQfinish(node.conn);
+    PQfinish(admin.conn);
+}
+
+static void a_changed_or_newer_schema_is_refused(void **state)
+{
+    (void)state;
+    struct ask admin = connect_as(pg.admin_url, "test", NULL), node = as_node("test/1");
+    run(&admin, "UPDATE schema_migrations SET checksum = 'x' || checksum WHERE version = 1");
+    assert_int_equal(migrate_run(pg.admin_url, "", reason, sizeof reason), ERR_VERSION);
+    assert_non_null(strstr(reason, "was changed after"));
+    run(&admin, "UPDATE schema_migrations SET checksum = substr(checksum, 2) WHERE version = 1");
+    run(&admin, "INSERT INTO schema_migrations VALUES (999, 'later', '')");
+    assert_int_equal(migrate_run(pg.admin_url, "", reason, sizeof reason), ERR_VERSION);
+    assert_non_null(strstr(reason, "999"));
+    assert_int_equal(migrate_check(node.conn, reason, sizeof reason), ERR_VERSION);
+    run(&admin, "DELETE FROM schema_migrations WHERE version = 999");
+    PQfinish(node.conn);
+    PQfinish(admin.conn);
+}
+
+static void the_demo_is_seeded_once(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(seed_demo(pg.admin_url, reason, sizeof reason), 0);
+    struct ask admin = connect_as(pg.admin_url, "test", NULL);
+    assert_int_equal(number(&admin, "SELECT count(*) FROM users WHERE tenant_id = '" TENANT "'"),
+                     2);
+    assert_int_equal(number(&admin, "SELECT count(*) FROM device_credentials"), 1);
+    assert_int_equal(number(&admin, "SELECT count(*) FROM service_accounts "
+                                    "WHERE username = 'admin' AND NOT mount_point"),
+                     1);
+    PQfinish(admin.conn);
+}
+
+static void provisioning_keeps_what_exists(void **state)
+{
+    (void)state;
+    struct ask admin = connect_as(pg.admin_url, "test", NULL);
+    assert_int_equal(provision_devices(pg.admin_url, OTHER, 10, "old-{n}", reason, sizeof reason),
+                     0);
+    assert_int_equal(
+        provision_devices(pg.admin_url, OTHER, 12, "new-{n}-{n}", reason, sizeof reason), 0);
+    assert_int_equal(number(&admin, "SELECT count(*) FROM devices WHERE tenant_id = '" OTHER "'"),
+                     12);
+    assert_int_equal(
+        number(&admin, "SELECT count(*) FROM device_credentials WHERE (device_id, secret_hash) IN ("
+                       "('00000000-0000-4000-8000-000000000009', sha256('old-9')),"
+                       "('00000000-0000-4000-8000-000000000011', sha256('new-11-11')))"),
+        2);
+    assert_int_equal(provision_devices(pg.admin_url, TENANT, 1, "s", reason, sizeof reason),
+                     ERR_REFUSED);
+    assert_int_equal(provision_devices(pg.admin_url, "x", 1, "s", reason, sizeof reason),
+                     ERR_CONFIG);
+    assert_int_equal(provision_devices(pg.admin_url, OTHER, 0, "s", reason, sizeof reason),
+                     ERR_CONFIG);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(
+            provision_account(pg.admin_url, OTHER, "load", "pw", reason, sizeof reason), 0);
+    assert_int_equal(provision_account(pg.admin_url, TENANT, "load", "pw", reason, sizeof reason),
+                     ERR_REFUSED);
+    PQfinish(admin.conn);
+}
+
+static void expect_refused(struct ask *db, const char *sql, const char *why)
+{
+    if (ask_do(db, sql, 0, NULL) != ERR_REFUSED)
+        fail_msg("%s was not refused", sql);
+    if (strstr(db->reason, why) == NULL)
+        fail_msg("%s: %s", sql, db->reason);
+}
+
+static long region_of(struct ask *db, const char *tenant, const char *device)
+{
+    char sql[200];
+    snprintf(sql, sizeof sql, "SELECT region_of('%s', %s)", tenant, device);
+    return number(db, sql);
+}
+
+#define AT_HOME "'00000000-0000-0000-0000-0000000000d1'"
+#define ABROAD "'00000000-0000-0000-0000-0000000000d2'"
+#define US_TENANT "00000000-0000-0000-0000-0000000000cc"
+
+static void a_home_region_is_fixed(void **state)
+{
+    (void)state;
+    struct ask admin = connect_as(pg.admin_url, "test", NULL), node = as_node("test/1");
+    struct ask app = connect_as(pg.app_url, "test", NULL);
+    run(&admin, "INSERT INTO cluster_regions (number, region) VALUES (0, 'eu'), (1, 'us'), "
+                "(2, 'ap')");
+    run(&admin, "INSERT INTO tenants (id, name, home_region) VALUES ('" US_TENANT "', 'a', 'us')");
+    run(&app, "SET app.tenant_id = '" US_TENANT "'");
+    run(&app, "INSERT INTO devices (id, tenant_id, name, home_region) VALUES (" AT_HOME
+              ", '" US_TENANT "', 'd', NULL), (" ABROAD ", '" US_TENANT "', 'd', 'ap')");
+    expect_refused(&app, "UPDATE devices SET home_region = 'eu' WHERE id = " ABROAD,
+                   "the home region of a device is fixed");
+    expect_refused(&app, "UPDATE devices SET home_region = 'eu' WHERE id = " AT_HOME,
+                   "the home region of a device is fixed");
+    run(&app, "UPDATE devices SET home_region = home_region, name = 'e'");
+    expect_refused(&admin, "UPDATE tenants SET home_region = NULL WHERE id = '" US_TENANT "'",
+                   "the home region of a tenant is fixed");
+    expect_refused(&app,
+                   "INSERT INTO devices (tenant_id, name, home_region) VALUES ('" US_TENANT
+                   "', 'd', 'mars')",
+                   "foreign key");
+
+    assert_int_equal(region_of(&app, US_TENANT, ABROAD), 2);
+    assert_int_equal(region_of(&app, US_TENANT, AT_HOME), 1);
+    assert_int_equal(region_of(&node, US_TENANT, ABROAD), 2);
+    assert_int_equal(region_of(&node, US_TENANT, "NULL"), 1);
+    assert_int_equal(region_of(&node, TENANT, "NULL"), 0);
+    assert_int_equal(region_of(&node, OTHER, ABROAD), 0); /* not its device */
+    assert_int_equal(number(&app, "SELECT count(*) FROM cluster_regions"), 3);
+    PQfinish(app.conn);
+    PQfinish(node.conn);
+    PQfinish(admin.conn);
+}
+
+static void count_device(void *arg, const struct uuid *tenant, const struct uuid *device)
+{
+    (void)tenant;
+    unsigned *told = arg;
+    told[device->bytes[15]]++;
+}
+
+/* Rules of devices …-000000000000 to …-000000000011 (provisioned above). */
+static void add_rule(struct ask *db, int device)
+{
+    char sql[300];
+    snprintf(sql, sizeof sql,
+             "INSERT INTO alert_rules (tenant_id, device_id, metric, operator, threshold) VALUES "
+             "('" OTHER "', '00000000-0000-4000-8000-%012d', 'temperature', '>', 1)",
+             device);
+    run(db, sql);
+}
+
+static void a_change_that_commits_late_is_told(void **state)
+{
+    (void)state;
+    struct changes changes;
+    unsigned told[256] = {0};
+    struct ask node = as_node("eu-1/3"), late = connect_as(pg.admin_url, "test", NULL),
+               quick = connect_as(pg.admin_url, "test", NULL);
+    changes_init(&changes);
+    run(&node, "LISTEN gito_changes");
+    assert_int_equal(changes_start(&changes, &node), 0);
+    run(&late, "BEGIN");
+    add_rule(&late, 1);
+    add_rule(&quick, 2);
+    assert_int_equal(changes_read(&changes, &node, count_device, told), 0);
+    assert_int_equal(told[1], 0);
+    assert_int_equal(told[2], 1);
+    add_rule(&quick, 3);
+    assert_int_equal(changes_read(&changes, &node, count_device, told), 0);
+    run(&late, "COMMIT");
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(changes_read(&changes, &node, count_device, told), 0);
+    for (int device = 1; device <= 3; device++)
+        assert_int_equal(told[device], 1);
+    PGnotify *notify = PQnotifies(node.conn);
+    assert_non_null(notify);
+    PQfreemem(notify);
+    run(&late, "UPDATE changes SET created_at = now() - interval '2 hours'");
+    assert_int_equal(changes_prune(&changes, &node), 0);
+    assert_int_equal(number(&late, "SELECT count(*) FROM changes"), 0);
+    changes_free(&changes);
+    PQfinish(quick.conn);
+    PQfinish(late.conn);
+    PQfinish(node.conn);
+}
+
+static void more_changes_than_a_page_are_all_told(void **state)
+{
+    (void)state;
+    struct changes changes;
+    unsigned told[256] = {0}, sum = 0;
+    struct ask node = as_node("eu-1/3"), admin = connect_as(pg.admin_url, "test", NULL);
+    changes_init(&changes);
+    assert_int_equal(changes_start(&changes, &node), 0);
+    run(&admin, "INSERT INTO changes (tenant_id, device_id) SELECT '" OTHER "',"
+                "('00000000-0000-4000-8000-' || lpad(to_hex(n % 256), 12, '0'))::uuid "
+                "FROM generate_series(1, 2560) n");
+    assert_int_equal(changes_read(&changes, &node, count_device, told), 0);
+    assert_int_equal(changes_read(&changes, &node, count_device, told), 0);
+    for (int i = 0; i < 256; i++) {
+        assert_int_equal(told[i], 10);
+        sum += told[i];
+    }
+    assert_int_equal(sum, 2560);
+    changes_free(&changes);
+    PQfinish(admin.conn);
+    PQfinish(node.conn);
+}
+
+static void upkeep_makes_and_drops_partitions(void **state)
+{
+    (void)state;
+    static const char partitions[] =
+        "SELECT count(*) FROM pg_inherits WHERE inhparent = 'telemetry'::regclass";
+    struct ask node = as_node("eu-1/3");
+    assert_int_equal(upkeep_partitions(&node, 0), 0);
+    assert_true(number(&node, partitions) >= 40); /* 32 days back, today, 7 ahead */
+    while (upkeep_retention(&node, 3) == 1)
+        ;
+    assert_int_equal(upkeep_retention(&node, 3), 0);
+    assert_int_equal(upkeep_partitions(&node, 3), 0);
+    assert_int_equal(number(&node, partitions), 3 + 1 + 7);
+    assert_int_equal(upkeep_retention(&node, -1), ERR_REFUSED);
+    assert_int_equal(upkeep_partitions(&node, 0), 0);
+    PQfinish(node.conn);
+}
+
+static void count_awake(void *arg, const struct uuid *tenant, const struct uuid *device,
+                        unsigned region)
+{
+    (void)tenant;
+    unsigned *told = arg;
+    told[device->bytes[15]] += 1 + 100 * region;
+}
+
+static void devices_that_are_awake_are_found_page_by_page(void **state)
+{
+    (void)state;
+    unsigned told[256] = {0};
+    struct uuid cursor = {0};
+    struct ask node = as_node("eu-1/3");
+    run(&node, "UPDATE devices SET status = 'online' WHERE tenant_id = '" OTHER "'");
+    assert_int_equal(upkeep_awake(&node, &cursor, count_awake, told), 12);
+    assert_int_equal(upkeep_awake(&node, &cursor, count_awake, told), 0);
+    assert_int_equal(told[0x11], 1);
+    PQfinish(node.conn);
+}
+
+/* The server is stopped, not dead: its sockets stay open and silent. */
+static void a_silent_server_is_given_up(void **state)
+{
+    (void)state;
+    struct ask node = as_node("eu-1/3");
+    pid_t backend = (pid_t)number(&node, "SELECT pg_backend_pid()");
+    assert_int_equal(kill(backend, SIGSTOP), 0);
+    assert_int_equal(ask_do(&node, "SELECT 1", 0, NULL), ERR_UNAVAILABLE);
+    assert_int_equal(kill(backend, SIGCONT), 0);
+    PQfinish(node.conn);
+}
+
+static int start(void **state)
+{
+    (void)state;
+    private_pg_start(&pg);
+    return 0;
+}
+
+static int stop(void **state)
+{
+    (void)state;
+    private_pg_stop(&pg);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(migrations_run_once),
+        cmocka_unit_test(a_changed_or_newer_schema_is_refused),
+        cmocka_unit_test(the_demo_is_seeded_once),
+        cmocka_unit_test(provisioning_keeps_what_exists),
+        cmocka_unit_test(a_home_region_is_fixed),
+        cmocka_unit_test(a_change_that_commits_late_is_told),
+        cmocka_unit_test(more_changes_than_a_page_are_all_told),
+        cmocka_unit_test(upkeep_makes_and_drops_partitions),
+        cmocka_unit_test(devices_that_are_awake_are_found_page_by_page),
+        cmocka_unit_test(a_silent_server_is_given_up),
+    };
+    return cmocka_run_group_tests(tests, start, stop);
+}
