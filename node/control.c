@@ -187,6 +187,20 @@ static void take_notifications(struct control *self)
     }
 }
 
+/* Of a view in which it is no member this node tells its threads nothing: they would say in its
+ * name what is true of its successor. */
+static void end_if_deposed(const struct control *self, const struct view_rows *rows)
+{
+    for (size_t i = 0; i < rows->nodes_count; i++) {
+        const struct view_node *node = &rows->nodes[i];
+        if (node->number == self->view.number && node->incarnation == self->incarnation &&
+            (node->state == MEMBER_ACTIVE || node->state == MEMBER_DRAINING))
+            return;
+    }
+    if (rows->version != self->view.version)
+        end_deposed(self);
+}
+
 static bool read_view(struct control *self)
 {
     struct view_rows rows;
@@ -196,6 +210,7 @@ static bool read_view(struct control *self)
         return false;
     if (rc != 0)
         return true;
+    end_if_deposed(self, &rows);
     control_view_take(&self->view, &rows);
     membership_view_free(&rows);
     /* Devices of a dead owner's slots have timers to be watched. */
