@@ -303,7 +303,9 @@ void check_empty(struct world *self)
 {
     for (uint32_t i = 0; i < self->processes; i++) {
         const struct process *process = self->process[i];
-        for (uint32_t s = 0; process != NULL && s < process->shards; s++) {
+        if (process == NULL || process->phase == PROCESS_ENDED)
+            continue;
+        for (uint32_t s = 0; s < process->shards; s++) {
             const struct shard_counts *counts = shard_count(process->shard[s].shard);
             if (counts->actors != 0 || counts->active != 0 || counts->unexpected != 0 ||
                 !shard_is_quiet(process->shard[s].shard))
@@ -311,7 +313,7 @@ void check_empty(struct world *self)
                      i, s, (unsigned)counts->actors, (unsigned)counts->active,
                      (unsigned)counts->unexpected);
         }
-        for (uint32_t e = 0; process != NULL && e < EDGES; e++)
+        for (uint32_t e = 0; e < EDGES; e++)
             if (process->edge[e].items != 0 || process->edge[e].bytes != 0 ||
                 process->edge[e].admits != 0)
                 fail(self, "P5: process %u edge %u lacks %" PRId64 " items of its credit", i, e,

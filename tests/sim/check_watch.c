@@ -71,8 +71,8 @@ static bool is_row_of(const struct world *self, const struct db_row *row,
                       const struct msg_event *event, const void *body)
 {
     const char *text = self->samples[row->sample].payload;
-    return row->timestamp_us == event->timestamp_us && strlen(text) == event->body_len &&
-           memcmp(text, body, event->body_len) == 0;
+    return row->sample == event->key && row->timestamp_us == event->timestamp_us &&
+           strlen(text) == event->body_len && memcmp(text, body, event->body_len) == 0;
 }
 
 /* Nobody is told of what has not committed, nor of a reading twice. */
@@ -80,21 +80,19 @@ static void check_reading(struct world *self, const struct sim_edge *edge, uint3
                           const struct msg_event *event, const void *body)
 {
     uint64_t bit = bit_of(edge->thread.process, edge->thread.index);
-    bool found = false;
     for (uint32_t i = self->db.newest_row[device]; i != UINT32_MAX; i = self->db.rows[i].next) {
         struct db_row *row = &self->db.rows[i];
         if (!is_row_of(self, row, event, body))
             continue;
-        found = true;
         if (row->told & bit)
-            continue;
+            fail(self, "sample %u of device %u was told twice to process %u edge %u", event->key,
+                 device, edge->thread.process->id, edge->thread.index);
         row->told |= bit;
         return;
     }
-    fail(self,
-         found ? "a reading of device %u was told twice to process %u edge %u"
-               : "P1: a reading of device %u was told, and is not stored (process %u edge %u)",
-         device, edge->thread.process->id, edge->thread.index);
+    fail(self, "P1: sample %u of device %u was told, and is not stored so (process %u edge %u%s)",
+         event->key, device, edge->thread.process->id, edge->thread.index,
+         event->again ? ", again" : "");
 }
 
 static bool event_exists(const struct world *self, uint32_t device, int64_t fired_at_us)

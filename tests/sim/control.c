@@ -10,6 +10,8 @@
 #define BACKOFF_MIN_US 100000
 #define BACKOFF_MAX_US (2 * SECOND_US)
 #define DRAIN_US (20 * SECOND_US)
+#define DRAIN_LOOK_US 50000
+#define TURN_US 200000
 
 static int64_t now_ms(const struct world *self)
 {
@@ -160,10 +162,25 @@ static int do_read(struct world *self, struct call *call)
     return 0;
 }
 
+static bool is_member(const struct process *process)
+{
+    const struct view_read *read = &process->control.read;
+    for (uint32_t i = 0; i < read->nodes_count; i++)
+        if (read->nodes[i].number == process->number &&
+            read->nodes[i].incarnation == process->incarnation)
+            return read->nodes[i].state == MEMBER_ACTIVE || read->nodes[i].state == MEMBER_DRAINING;
+    return read->version == process->control.version;
+}
+
 static void have_read(struct world *self, struct process *process)
 {
     struct sim_control *control = &process->control;
-    if (went_on(self, control, control->call.rc) && control->call.rc == 0)
+    bool read = went_on(self, control, control->call.rc) && control->call.rc == 0;
+    if (read && !is_member(process)) {
+        process_end(self, process, "deposed");
+        return;
+    }
+    if (read)
         control_take_view(self, process);
     free(control->read.slots);
     control->read.slots = NULL;
@@ -192,13 +209,31 @@ static void swept(struct world *self, struct process *process)
 
 /* ---- others' deaths ---- */
 
+/* The one with the lowest number first; the others follow, should it not act. */
+static bool is_our_turn(struct world *self, struct process *process)
+{
+    struct sim_control *control = &process->control;
+    int64_t before = 0;
+    for (uint16_t n = 0; n < process->number; n++)
+        before += control->nodes[n].alive;
+    if (control->overdue_at_us == 0)
+        control->overdue_at_us = self->now_us;
+    int64_t turn_at_us = control->overdue_at_us + before * TURN_US;
+    control->expiry_at_us = least(turn_at_us, self->now_us + EXPIRY_US);
+    return self->now_us >= turn_at_us;
+}
+
 static int do_bury(struct world *self, struct call *call)
 {
-    const struct process *process = process_of(call);
+    struct process *process = process_of(call);
+    struct sim_control *control = &process->control;
     int64_t left_us = member_expiry_us(self, process->place);
-    struct sim_control *control = &process_of(call)->control;
     control->expiry_at_us = self->now_us + least(EXPIRY_US, left_us) + 1000;
-    if (left_us > 0 && self->mutation != MUTATION_lease_ignored)
+    if (left_us > 0 && self->mutation != MUTATION_lease_ignored) {
+        control->overdue_at_us = 0;
+        return 0;
+    }
+    if (!is_our_turn(self, process))
         return 0;
     control->expiry_at_us = self->now_us + 100000;
     control->poll_at_us = 0;
@@ -335,6 +370,28 @@ static void have_drained(struct world *self, struct process *process)
     control->poll_at_us = 0;
 }
 
+static bool has_others(const struct process *process)
+{
+    for (uint16_t n = 0; n < NUMBERS; n++)
+        if (n != process->number && process->control.nodes[n].state == MEMBER_ACTIVE)
+            return true;
+    return false;
+}
+
+/* True: the database is asked. */
+static bool begin_drain(struct world *self, struct process *process)
+{
+    struct sim_control *control = &process->control;
+    control->draining = true;
+    control->drain_until_us = self->now_us + DRAIN_US;
+    if (!has_others(process) || !control->connected) {
+        control->drain_until_us = 0;
+        return false;
+    }
+    ask(self, process, do_drain, have_drained);
+    return true;
+}
+
 static int do_leave(struct world *self, struct call *call)
 {
     return member_leave(self, process_of(call));
@@ -345,26 +402,55 @@ static void have_left(struct world *self, struct process *process)
     process_end(self, process, "left");
 }
 
-/* True: the database is asked. */
+static bool has_clients(const struct world *self, const struct process *process)
+{
+    for (uint32_t i = 0; i < CLIENTS; i++)
+        if (self->client[i].edge != NULL && self->client[i].edge->thread.process == process)
+            return true;
+    return false;
+}
+
+/* First its slots go, then its clients. */
+static bool is_drained(struct world *self, struct process *process)
+{
+    struct sim_control *control = &process->control;
+    bool ordered = control->nodes[process->number].state == MEMBER_DRAINING;
+    if (ordered && moves_count(control->moves) == 0 && !control->moving_clients) {
+        control->moving_clients = true;
+        control_tell_drain(process);
+    }
+    return (control->moving_clients && !has_clients(self, process)) ||
+           self->now_us >= control->drain_until_us;
+}
+
+/* The process ends in its order, control last. True: the database is asked. */
+static bool stop(struct world *self, struct process *process)
+{
+    struct sim_control *control = &process->control;
+    process_stop(self, process);
+    if (!control->leaving)
+        return false;
+    if (!control->connected) {
+        process_end(self, process, "left without a word");
+        return true;
+    }
+    ask(self, process, do_leave, have_left);
+    return true;
+}
+
+/* An operator's order, or SIGTERM: the process ends when its slots are gone. */
 static bool drain(struct world *self, struct process *process)
 {
     struct sim_control *control = &process->control;
     bool ordered = control->nodes[process->number].state == MEMBER_DRAINING;
-    bool empty = slots_count(&control->slots, process->number) == 0;
-    if (process->phase == PROCESS_STOPPING) {
-        process_stop(self, process);
-        if (control->leaving)
-            ask(self, process, do_leave, have_left);
-        return control->leaving;
-    }
-    if (!control->draining && (control->told_to_stop || (ordered && empty))) {
-        control->draining = true;
-        control->drain_until_us = self->now_us + DRAIN_US;
-        ask(self, process, do_drain, have_drained);
-        return true;
-    }
-    if (control->draining && ((ordered && empty) || self->now_us >= control->drain_until_us))
-        process_stop(self, process);
+    if (process->phase == PROCESS_STOPPING)
+        return stop(self, process);
+    if (control->draining)
+        return is_drained(self, process) && stop(self, process);
+    bool empty =
+        moves_count(control->moves) == 0 && slots_count(&control->slots, process->number) == 0;
+    if (control->told_to_stop || (ordered && empty))
+        return begin_drain(self, process);
     return false;
 }
 
@@ -389,7 +475,7 @@ static void work(struct world *self, struct process *process)
         ask(self, process, do_connect, connected);
         return;
     }
-    if (keep_lease(self, process) || !control->connected)
+    if (keep_lease(self, process) || drain(self, process) || !control->connected)
         return;
     if (control->notified) {
         control->notified = false;
@@ -404,14 +490,11 @@ static void work(struct world *self, struct process *process)
         ask(self, process, do_sweep, swept);
         return;
     }
-    if (bury(self, process) || vote(self, process) || move_slots(self, process) ||
-        drain(self, process))
+    if (bury(self, process) || vote(self, process) || move_slots(self, process))
         return;
     int64_t due_us =
         least(least(control->poll_at_us, control->expiry_at_us), lease_next_us(control));
     control->thread.task.due_us = least(control->thread.task.due_us, due_us);
-    if (control->draining)
-        control->thread.task.due_us = least(control->thread.task.due_us, self->now_us + 100000);
 }
 
 void control_turn(struct world *self, struct process *process)
@@ -431,6 +514,9 @@ void control_turn(struct world *self, struct process *process)
     control_flush(self, process);
     if (!control->connected && control->call.state == CALL_IDLE)
         control->thread.task.due_us = least(control->connect_at_us, lease_next_us(control));
+    if (control->draining)
+        control->thread.task.due_us =
+            least(control->thread.task.due_us, self->now_us + DRAIN_LOOK_US);
     if (control->thread.task.due_us <= self->now_us)
         control->thread.task.due_us = self->now_us + 1000;
 }

@@ -89,6 +89,12 @@ void control_tell_moved(struct world *self, struct process *process)
                               (uint32_t)control->epochs[i]);
 }
 
+void control_tell_drain(struct process *process)
+{
+    struct msg_drain item = {0};
+    tell_edges(process, MSG_DRAIN, &item, sizeof item);
+}
+
 /* ---- what mutations tell ---- */
 
 void control_give_before(struct world *self, struct process *process)

@@ -76,8 +76,7 @@ static bool is_stored(const struct world *self, const struct batch_check *check,
         const struct sample *sample = &self->samples[row->sample];
         if (row->sample == check->message_key &&
             (check->timestamp_us == 0 || row->timestamp_us == check->timestamp_us) &&
-            row->timestamp_us >= check->since_us &&
-            strlen(sample->payload) == check->payload.len &&
+            row->timestamp_us >= check->since_us && strlen(sample->payload) == check->payload.len &&
             memcmp(sample->payload, payload, check->payload.len) == 0)
             return true;
     }

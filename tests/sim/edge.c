@@ -139,6 +139,34 @@ static void take_home(struct world *self, struct sim_edge *edge, const struct ms
         lanes_redirect(edge->lanes, home->ref.item, home->region);
 }
 
+/* Remembers what was told here. What comes `again` may have been. */
+static bool is_news(struct sim_edge *edge, const struct msg_event *event)
+{
+    struct uuid device = event->device;
+    struct told told = {uuid_hash(&device), event->timestamp_us, event->key};
+    for (uint32_t i = 0; event->again && i < edge->told_count; i++)
+        if (memcmp(&edge->told[i], &told, sizeof told) == 0)
+            return false;
+    GROW(edge->told, edge->told_count, edge->told_cap);
+    edge->told[edge->told_count++] = told;
+    return true;
+}
+
+static void take_event(struct world *self, struct sim_edge *edge, const struct item *item)
+{
+    const struct msg_event *event = item->fixed;
+    if (event->event != EVENT_TELEMETRY || is_news(edge, event))
+        check_told(self, edge, event, item->texts);
+}
+
+/* Its clients are sent elsewhere, a part each time. */
+static void send_elsewhere(struct world *self, struct sim_edge *edge)
+{
+    for (uint32_t i = 0; i < CLIENTS; i++)
+        if (self->client[i].edge == edge && random_percent(self, 20))
+            client_disconnect(self, i);
+}
+
 static void take_item(struct world *self, struct sim_edge *edge, const struct item *item)
 {
     const struct msg_admitted *admitted = item->fixed;
@@ -148,7 +176,10 @@ static void take_item(struct world *self, struct sim_edge *edge, const struct it
         take_ack(self, edge, item->fixed);
         break;
     case MSG_EVENT:
-        check_told(self, edge, item->fixed, item->texts);
+        take_event(self, edge, item);
+        break;
+    case MSG_DRAIN:
+        edge->draining = true;
         break;
     case MSG_KICK:
         take_kick(self, edge, item->fixed);
@@ -205,17 +236,26 @@ void edge_turn(struct world *self, struct sim_edge *edge)
 {
     struct packet *packet;
     uint32_t frames = self->calm ? 1000 : 1 + (uint32_t)random_below(self, 6);
+    if (edge->ended) {
+        fifo_free(self, edge->inbox, EDGE_SENDERS);
+        return;
+    }
     while (frames-- > 0 && (packet = fifo_take_any(self, edge->inbox, EDGE_SENDERS)) != NULL) {
         take_frame(self, edge, packet);
         free(packet);
     }
-    lanes_tick(edge->lanes, self->now_us);
+    if (self->now_us >= edge->tick_at_us) {
+        edge->tick_at_us = self->now_us + TICK_US;
+        lanes_tick(edge->lanes, self->now_us);
+        if (edge->draining)
+            send_elsewhere(self, edge);
+    }
     read_clients(self, edge);
     edge_tell_again(self, edge);
     edge_flush(self, edge);
     if (self->mutation == MUTATION_items_forgotten)
         forget_items(edge);
-    edge->thread.task.due_us = self->now_us + TICK_US;
+    edge->thread.task.due_us = edge->tick_at_us;
     if (!fifo_is_empty(edge->inbox, EDGE_SENDERS))
         task_wake(self, &edge->thread.task);
 }

@@ -235,6 +235,10 @@ void edge_tell_again(struct world *self, struct sim_edge *edge)
         if (edge->watches_device[d] && tells(edge, slot))
             say_device(self, edge, d, slot);
     }
+    for (uint32_t i = 0; i < self->db.slots_count; i++)
+        if (tells(edge, self->db.slots[i].slot))
+            lanes_say(edge->lanes, self->db.slots[i].slot, MSG_TOLD, &(struct msg_told){0}, NULL,
+                      0);
     memset(edge->to_tell, 0, sizeof edge->to_tell);
     edge->any_to_tell = false;
 }
@@ -283,4 +287,5 @@ void edge_close(struct world *self, struct sim_edge *edge)
     lanes_destroy(&edge->lanes);
     free(edge->sent);
     free(edge->forgotten);
+    free(edge->told);
 }

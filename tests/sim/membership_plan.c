@@ -84,8 +84,7 @@ static void load_slots(const struct world *self, struct placement *placement)
                                                       .target = number_of(db, row->target),
                                                       .wanted = PLACEMENT_NOBODY};
         if (placement->slots[i].owner != PLACEMENT_NOBODY &&
-            (db->member[row->owner].state == MEMBER_DRAINING ||
-             db->member[row->owner].region != region))
+            db->member[row->owner].region != region)
             placement->failed_over |= 1U << region;
     }
 }

@@ -94,6 +94,8 @@ void control_tell_device(struct world *self, struct process *process, enum msg_k
 void control_tell_slot(struct world *self, struct process *process, enum msg_kind kind,
                        uint16_t slot, uint16_t owner, uint32_t epoch);
 void control_tell_moved(struct world *self, struct process *process);
+/* Edges are to send their clients elsewhere. */
+void control_tell_drain(struct process *process);
 /* What mutations make it say. */
 void control_give_before(struct world *self, struct process *process);
 void control_tell_clean(struct world *self, struct process *process);

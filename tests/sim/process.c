@@ -4,8 +4,8 @@
 #include <stdlib.h>
 
 #define REGISTER_RETRY_US 500000
-#define LAST_WORDS_US (2 * SECOND_US)
-#define LEASE_TTL_US (LEASE_TTL_MS * 1000LL)
+#define EDGE_WORDS_US (3 * SECOND_US)
+#define SHARD_WORDS_US (5 * SECOND_US)
 
 /* ---- threads ---- */
 
@@ -232,29 +232,43 @@ void processes_reap(struct world *self)
 static bool is_quiet(const struct process *process)
 {
     for (uint32_t i = 0; i < process->shards; i++)
-        if (!shard_is_quiet(process->shard[i].shard) ||
-            !fifo_is_empty(process->shard[i].inbox, SHARD_SENDERS))
+        if (!shard_is_quiet(process->shard[i].shard))
             return false;
-    return fifo_is_empty(process->mesh.inbox, MESH_SENDERS) && !mesh_has_waiting(process);
+    return true;
 }
 
-/* Its slots are gone, or it has waited long enough: edges answer what they can, connections are
- * closed, shards and links finish, and control leaves. */
+static void begin_stop(struct world *self, struct process *process)
+{
+    trace(self, "process %u stops", process->id);
+    process->phase = PROCESS_STOPPING;
+    process->stop_at_us = self->now_us + EDGE_WORDS_US;
+    for (uint32_t e = 0; e < EDGES; e++)
+        process->edge[e].stopping = true;
+}
+
+/* The edges are no more, then the shards take nothing more. */
+static void close_edges(struct world *self, struct process *process)
+{
+    process->closed = true;
+    process->stop_at_us = self->now_us + SHARD_WORDS_US;
+    disconnect_clients(self, process);
+    for (uint32_t e = 0; e < EDGES; e++)
+        process->edge[e].ended = true;
+    for (uint32_t i = 0; i < process->shards; i++)
+        shard_close(process->shard[i].shard);
+}
+
+/* Its slots are gone, or it has waited long enough: edges answer what they can, shards finish, and
+ * control leaves. */
 void process_stop(struct world *self, struct process *process)
 {
-    if (process->phase == PROCESS_RUNNING) {
-        trace(self, "process %u stops", process->id);
-        process->phase = PROCESS_STOPPING;
-        process->stop_at_us = self->now_us + LAST_WORDS_US;
-        for (uint32_t e = 0; e < EDGES; e++)
-            process->edge[e].stopping = true;
-    }
-    bool late = self->now_us >= process->stop_at_us, answered = true;
+    bool answered = true;
+    if (process->phase == PROCESS_RUNNING)
+        begin_stop(self, process);
     for (uint32_t e = 0; e < EDGES; e++)
         answered = answered && process->edge[e].items == 0;
-    if (!answered && !late)
-        return;
-    disconnect_clients(self, process);
-    if (is_quiet(process) || late)
+    if (!process->closed && (answered || self->now_us >= process->stop_at_us))
+        close_edges(self, process);
+    else if (process->closed && (is_quiet(process) || self->now_us >= process->stop_at_us))
         process->control.leaving = true;
 }

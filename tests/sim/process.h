@@ -74,6 +74,13 @@ struct sent {
     uint32_t name, epoch;
 };
 
+/* A reading that its watchers were told of. */
+struct told {
+    uint64_t device;
+    int64_t timestamp_us;
+    uint64_t key;
+};
+
 enum {
     EDGE_FROM_CONTROL,
     EDGE_FROM_MESH,
@@ -93,11 +100,14 @@ struct sim_edge {
     uint32_t sent_count, sent_cap;
     uint32_t *forgotten; /* of a mutation: items that are not kept */
     uint32_t forgotten_count, forgotten_cap;
-    bool any_to_tell, stopping;
+    bool any_to_tell;
+    bool draining, stopping, ended; /* sends its clients elsewhere; reads no more; is no more */
     uint8_t to_tell[LIMIT_REGIONS * LIMIT_SLOTS / 8];
     int8_t device_home[DEVICES], tenant_home[TENANTS]; /* -1: not known */
     bool watches_device[DEVICES], watches_tenant[TENANTS];
-    int64_t last_arrival_us;
+    int64_t last_arrival_us, tick_at_us;
+    struct told *told;
+    uint32_t told_count, told_cap;
     uint32_t admits;
 };
 
@@ -174,8 +184,8 @@ struct sim_control {
     uint16_t voted;
     uint64_t awake; /* devices to watch */
     uint32_t homes_told;
-    bool told_to_stop, draining, leaving;
-    int64_t drain_until_us;
+    bool told_to_stop, draining, moving_clients, drained, leaving;
+    int64_t drain_until_us, overdue_at_us;
 };
 
 /* ---- the mesh ---- */
@@ -229,8 +239,9 @@ struct process {
     int64_t paused_until_us;
     int64_t cut_until_us; /* from the database; its questions wait, or fail at once */
     bool cut_hangs;
-    int64_t clock_us; /* its wall clock is ahead by that */
-    int64_t stop_at_us;
+    int64_t clock_us;   /* its wall clock is ahead by that */
+    int64_t stop_at_us; /* the end of what its threads may take to finish */
+    bool closed;        /* its edges are gone, its shards take nothing more */
     struct sim_control control;
     struct sim_mesh mesh;
     struct sim_shard shard[SHARDS];

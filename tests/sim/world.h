@@ -13,7 +13,7 @@
 #define CLIENTS 11
 #define PROCESSES 32 /* that may start in a run; two edges each: bits of db_row */
 #define TASKS 512
-#define TRACE_LINES 4000
+#define TRACE_LINES 2000
 #define TRACE_BYTES 180
 
 enum mutation {
