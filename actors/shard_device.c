@@ -234,16 +234,17 @@ static struct arrival arrival_of(const struct held *held)
                             held->item_bytes, NULL};
 }
 
-/* Its owner committed it and died, perhaps before he told anybody: who has seen it knows its key.
- */
-static void tell_again(struct shard *self, const struct held *held)
+/* Its owner committed it and died, perhaps before he told anybody: who has seen it knows its key
+ * and the timestamp of its row, which is another one than that of this delivery where the client
+ * had redelivered it. */
+static void tell_again(struct shard *self, const struct held *held, int64_t stored_us)
 {
     struct msg_event event = {.tenant = held->reading.tenant,
                               .device = held->reading.device,
                               .event = EVENT_TELEMETRY,
                               .again = 1,
                               .key = held->reading.message_key,
-                              .timestamp_us = held->reading.timestamp_us,
+                              .timestamp_us = stored_us,
                               .body_len = held->reading.payload_len};
     struct span body = {held->texts, held->reading.payload_len};
     shard_tell(self, &event, &body, 1, INTEREST_TELEMETRY);
@@ -251,12 +252,11 @@ static void tell_again(struct shard *self, const struct held *held)
 
 static void answer_held(struct shard *self, uint32_t handle, const struct device_input *input)
 {
-    (void)input;
     struct held *held = device_unhold(shard_device(self, handle));
     CHECK(held != NULL);
     self->counts.duplicates++;
     if (held->reading.ref.again)
-        tell_again(self, held);
+        tell_again(self, held, input->stored_us);
     shard_acknowledge(self, &held->reading.ref, held->reading.flags, 0, NULL, held->item_bytes);
     free(held);
 }

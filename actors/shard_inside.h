@@ -79,6 +79,7 @@ struct device_input {
     const struct arrival *arrival;
     const struct batch_load *load;
     const struct batch *batch; /* that load belongs to */
+    int64_t stored_us;         /* STORED: the timestamp of its row */
 };
 
 #define SURVIVE(rc) CHECK((rc) == 0) /* only memory can fail here */

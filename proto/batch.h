@@ -96,8 +96,9 @@ struct batch_check {
     int64_t since_us; /* 0: however old */
     uint32_t message_key;
     struct text payload;
-    uint32_t actor; /* the shard's own */
-    bool stored;    /* answer */
+    uint32_t actor;    /* the shard's own */
+    bool stored;       /* answer */
+    int64_t stored_us; /* answer: the timestamp of its row */
 };
 
 struct batch_load {
