@@ -80,19 +80,20 @@ static void check_reading(struct world *self, const struct sim_edge *edge, uint3
                           const struct msg_event *event, const void *body)
 {
     uint64_t bit = bit_of(edge->thread.process, edge->thread.index);
+    bool found = false;
     for (uint32_t i = self->db.newest_row[device]; i != UINT32_MAX; i = self->db.rows[i].next) {
         struct db_row *row = &self->db.rows[i];
         if (!is_row_of(self, row, event, body))
             continue;
+        found = true;
         if (row->told & bit)
-            fail(self, "sample %u of device %u was told twice to process %u edge %u", event->key,
-                 device, edge->thread.process->id, edge->thread.index);
+            continue;
         row->told |= bit;
         return;
     }
-    fail(self, "P1: sample %u of device %u was told, and is not stored so (process %u edge %u%s)",
-         event->key, device, edge->thread.process->id, edge->thread.index,
-         event->again ? ", again" : "");
+    fail(self, "%ssample %u of device %u was told %s to process %u edge %u%s",
+         found ? "" : "P1: ", event->key, device, found ? "twice" : "and is not stored so,",
+         edge->thread.process->id, edge->thread.index, event->again ? ", again" : "");
 }
 
 static bool event_exists(const struct world *self, uint32_t device, int64_t fired_at_us)

@@ -67,8 +67,8 @@ void db_alerts(struct world *self, const struct process *process, struct batch *
     }
 }
 
-static bool is_stored(const struct world *self, const struct batch_check *check,
-                      const char *payload)
+static const struct db_row *find_stored(const struct world *self, const struct batch_check *check,
+                                        const char *payload)
 {
     uint32_t device = db_find_device(&self->db, &check->device);
     for (uint32_t i = self->db.newest_row[device]; i != UINT32_MAX; i = self->db.rows[i].next) {
@@ -78,16 +78,18 @@ static bool is_stored(const struct world *self, const struct batch_check *check,
             (check->timestamp_us == 0 || row->timestamp_us == check->timestamp_us) &&
             row->timestamp_us >= check->since_us && strlen(sample->payload) == check->payload.len &&
             memcmp(sample->payload, payload, check->payload.len) == 0)
-            return true;
+            return row;
     }
-    return false;
+    return NULL;
 }
 
 void db_checks(struct world *self, struct batch *batch)
 {
     for (uint32_t i = 0; i < batch->checks_count; i++) {
         struct batch_check *check = &batch->checks[i];
-        check->stored = is_stored(self, check, batch_text_of(batch, check->payload));
+        const struct db_row *row = find_stored(self, check, batch_text_of(batch, check->payload));
+        check->stored = row != NULL;
+        check->stored_us = row != NULL ? row->timestamp_us : 0;
         if (self->mutation == MUTATION_check_never)
             check->stored = false;
         if (self->mutation == MUTATION_check_always)
