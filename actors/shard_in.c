@@ -136,8 +136,11 @@ static void take_device(struct shard *self, const struct item *item)
     const struct msg_device *named = item->fixed;
     struct uuid tenant = named->tenant, id = named->device;
     if (item->kind == MSG_WAKE) {
-        if (shard_slot(self, named->slot)->hold == HOLD_OPEN)
+        struct held_slot *slot = shard_slot(self, named->slot);
+        if (slot->hold == HOLD_OPEN)
             shard_activate(self, &tenant, &id, named->slot);
+        else if (slot->hold == HOLD_OPENING)
+            shard_slot_keep(slot, item);
         return;
     }
     self->changed_us = self->now_us;

@@ -16,7 +16,6 @@
 /* An item that came before its slot, or its slot's epoch. */
 struct early {
     struct early *next;
-    struct msg_ref ref;
     enum msg_kind kind;
     size_t size, texts_len;
     uint8_t item[]; /* fixed part, texts */
@@ -124,6 +123,8 @@ void shard_take(struct shard *self, const struct item *item);
 struct held_slot *shard_slot(struct shard *self, uint16_t slot);
 /* May an item of this sender be taken now? If not it has been answered, or is kept. */
 bool shard_slot_takes(struct shard *self, const struct item *item, const struct msg_ref *ref);
+/* Until the slot opens, or has another epoch: then it is taken again. */
+void shard_slot_keep(struct held_slot *slot, const struct item *item);
 /* Something of the slot came back from the writer, and all that it leads to is done. */
 void shard_slot_came_back(struct shard *self, uint16_t number);
 void shard_slot_told(struct shard *self, uint16_t number);

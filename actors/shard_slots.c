@@ -58,13 +58,12 @@ static void tell_owner(struct shard *self, uint16_t number, const struct msg_ref
         SURVIVE(frame_add(frame, MSG_SLOT, &item, sizeof item, NULL, 0));
 }
 
-static void keep_early(struct held_slot *slot, const struct item *item, const struct msg_ref *ref)
+void shard_slot_keep(struct held_slot *slot, const struct item *item)
 {
     size_t fixed_len = (size_t)(item->texts - (const uint8_t *)item->fixed);
     struct early *early = malloc(sizeof *early + fixed_len + item->texts_len);
     CHECK(early != NULL);
-    *early = (struct early){
-        .ref = *ref, .kind = item->kind, .size = item->size, .texts_len = item->texts_len};
+    *early = (struct early){.kind = item->kind, .size = item->size, .texts_len = item->texts_len};
     memcpy(early->item, item->fixed, fixed_len + item->texts_len);
     if (slot->early_last != NULL)
         slot->early_last->next = early;
@@ -89,7 +88,7 @@ bool shard_slot_takes(struct shard *self, const struct item *item, const struct 
         return true;
     self->counts.moved++;
     if (ref->epoch > slot->epoch || (ref->epoch == slot->epoch && opening))
-        keep_early(slot, item, ref);
+        shard_slot_keep(slot, item);
     else if (slot->hold != HOLD_RELEASING && slot->hold != HOLD_RESTING)
         tell_owner(self, ref->slot, ref);
     return false;
