@@ -25,14 +25,18 @@ static bool is_open(const struct world *self, const struct process *process, uin
     return region != NULL && region[slot % LIMIT_SLOTS].hold == HOLD_OPEN;
 }
 
+static bool is_served(const struct world *self, const struct process *process)
+{
+    return member_is_served(&self->db.member[process->place], process->incarnation);
+}
+
 /* Of those that can write, one at most has it open. */
 static void check_one_holder(struct world *self, const struct db_slot *row)
 {
     const struct process *holder = NULL;
     for (uint32_t i = 0; i < self->processes; i++) {
         const struct process *process = self->process[i];
-        if (process == NULL || process->shard[0].shard == NULL ||
-            !member_is_served(&self->db.member[process->place], process->incarnation) ||
+        if (process == NULL || process->shard[0].shard == NULL || !is_served(self, process) ||
             !is_open(self, process, row->slot))
             continue;
         if (holder != NULL)
@@ -78,8 +82,8 @@ static int64_t held_by(const struct process *process, uint32_t index, const stru
     return held;
 }
 
-/* What a node holds of an edge is within its credit. (What another owner has answered, before or
- * after, the present one may hold still.) */
+/* What a member holds of an edge is within its credit. (What an owner that died answered before,
+ * the present one may hold still.) */
 static void check_held(struct world *self, const struct process *process,
                        const struct sim_edge *edge)
 {
@@ -101,7 +105,8 @@ static void check_credit(struct world *self, const struct sim_edge *edge)
              edge->thread.process->id, edge->thread.index, edge->items,
              lanes_unanswered(edge->lanes));
     for (uint32_t i = 0; i < self->processes; i++)
-        if (self->process[i] != NULL && self->process[i]->shard[0].shard != NULL)
+        if (self->process[i] != NULL && self->process[i]->shard[0].shard != NULL &&
+            is_served(self, self->process[i]))
             check_held(self, self->process[i], edge);
 }
 
