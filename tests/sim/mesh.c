@@ -57,10 +57,13 @@ static void send(struct world *self, const struct process *from, const struct si
     if (to == NULL || to->phase == PROCESS_ENDED || to->phase == PROCESS_REGISTERING ||
         (self->now_us < cut->until_us && cut->loses))
         return;
-    if (self->plan.rough && !self->calm && random_percent(self, 4))
+    /* Questions and their answers have connections of their own, which lose nothing. */
+    bool rough = self->plan.rough && !self->calm && envelope->type != ENVELOPE_PING &&
+                 envelope->type != ENVELOPE_PONG;
+    if (rough && random_percent(self, 4))
         return;
     fly(self, from, to, envelope);
-    if (self->plan.rough && !self->calm && random_percent(self, 4))
+    if (rough && random_percent(self, 4))
         fly(self, from, to, envelope);
 }
 
