@@ -139,17 +139,33 @@ static void take_home(struct world *self, struct sim_edge *edge, const struct ms
         lanes_redirect(edge->lanes, home->ref.item, home->region);
 }
 
-/* Remembers what was told here. What comes `again` may have been. */
+static struct told *find_told(struct sim_edge *edge, const struct told *wanted)
+{
+    for (uint32_t i = edge->told_count; i-- > 0;)
+        if (edge->told[i].device == wanted->device && edge->told[i].key == wanted->key &&
+            edge->told[i].timestamp_us == wanted->timestamp_us)
+            return &edge->told[i];
+    GROW(edge->told, edge->told_count, edge->told_cap);
+    edge->told[edge->told_count] = *wanted;
+    edge->told[edge->told_count].fresh = true;
+    return &edge->told[edge->told_count++];
+}
+
+/* Remembers what was told here. What comes `again` may have been; and what came again may yet come
+ * from the owner that died: one of the two is told. */
 static bool is_news(struct sim_edge *edge, const struct msg_event *event)
 {
     struct uuid device = event->device;
-    struct told told = {uuid_hash(&device), event->timestamp_us, event->key};
-    for (uint32_t i = 0; event->again && i < edge->told_count; i++)
-        if (memcmp(&edge->told[i], &told, sizeof told) == 0)
-            return false;
-    GROW(edge->told, edge->told_count, edge->told_cap);
-    edge->told[edge->told_count++] = told;
-    return true;
+    struct told wanted = {
+        .device = uuid_hash(&device), .timestamp_us = event->timestamp_us, .key = event->key};
+    struct told *told = find_told(edge, &wanted);
+    bool known = !told->fresh;
+    told->fresh = false;
+    if (known && event->again)
+        return false;
+    bool came_again = known && told->again;
+    told->again = event->again;
+    return !came_again;
 }
 
 static void take_event(struct world *self, struct sim_edge *edge, const struct item *item)

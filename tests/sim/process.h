@@ -78,7 +78,8 @@ struct sent {
 struct told {
     uint64_t device;
     int64_t timestamp_us;
-    uint64_t key;
+    uint32_t key;
+    bool again, fresh;
 };
 
 enum {
