@@ -282,29 +282,36 @@ void faults_init(struct world *self)
             up_to(self, random_percent(self, 70) ? SECOND_US / 2 : 4 * SECOND_US);
 }
 
+static bool stays(const struct world *self, const struct process *process)
+{
+    const struct db_member *row = &self->db.member[process->place];
+    return process->phase == PROCESS_REGISTERING ||
+           (process->phase == PROCESS_RUNNING && !process->control.told_to_stop &&
+            row->state == MEMBER_ACTIVE && row->incarnation == process->incarnation);
+}
+
+void faults_need_somebody(struct world *self)
+{
+    for (uint32_t i = 0; i < self->processes; i++)
+        if (self->process[i] != NULL && stays(self, self->process[i]))
+            return;
+    for (uint8_t i = 0; i < self->plan.places; i++)
+        if (self->start_at_us[i] != INT64_MAX)
+            return;
+    for (uint8_t i = 0; i < self->plan.places; i++)
+        if (is_free(self, i)) {
+            process_start(self, i);
+            return;
+        }
+}
+
 void faults_heal(struct world *self)
 {
-    bool active = false;
     trace(self, "the end begins");
     self->calm = true;
     self->db.away_until_us = self->db.full_until_us = self->db.slow_until_us = 0;
     memset(self->cut, 0, sizeof self->cut);
-    for (uint32_t i = 0; i < self->processes; i++) {
-        struct process *process = self->process[i];
-        if (process == NULL)
-            continue;
-        process->paused_until_us = process->cut_until_us = 0;
-        if (process->phase == PROCESS_REGISTERING ||
-            (process->phase == PROCESS_RUNNING && !process->control.told_to_stop &&
-             self->db.member[process->place].state == MEMBER_ACTIVE &&
-             self->db.member[process->place].incarnation == process->incarnation))
-            active = true;
-    }
-    for (uint8_t i = 0; i < self->plan.places; i++)
-        active |= self->start_at_us[i] != INT64_MAX;
-    for (uint8_t i = 0; i < self->plan.places && !active; i++)
-        if (is_free(self, i)) {
-            process_start(self, i);
-            active = true;
-        }
+    for (uint32_t i = 0; i < self->processes; i++)
+        if (self->process[i] != NULL)
+            self->process[i]->paused_until_us = self->process[i]->cut_until_us = 0;
 }

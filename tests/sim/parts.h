@@ -199,8 +199,10 @@ void check_all_told(struct world *self);
 
 /* ---- faults.c ---- */
 void faults_init(struct world *self);
-/* No fault any more, what was cut is whole, and somebody is there. */
+/* No fault any more, and what was cut is whole. */
 void faults_heal(struct world *self);
+/* If nobody is there to stay, somebody comes. */
+void faults_need_somebody(struct world *self);
 
 /* ---- run.c ---- */
 /* Nothing is on its way. */

@@ -105,6 +105,7 @@ static void settle(struct world *self)
     while (!world_is_settled(self) && self->failure[0] == '\0') {
         for (unsigned n = 0; n < 16; n++)
             step(self);
+        faults_need_somebody(self);
         if (self->now_us >= until_us)
             fail(self, "it does not come to rest: %s", unrest(self));
     }
