@@ -121,7 +121,7 @@ void shard_take_snapshot(struct shard *self, const struct item *item)
     const struct held_slot *slot = shard_slot(self, s->slot);
     struct uuid tenant = s->tenant, id = s->device;
     bool too_late = s->epoch < slot->epoch || slot->hold == HOLD_OPEN;
-    if (too_late || s->status >= STATUSES || shard_find(self, &id) != TABLE_NONE)
+    if (too_late || s->status >= STATUSES || shard_find_at(self, &id, s->slot) != TABLE_NONE)
         return; /* it was loaded meanwhile, or will be */
     uint32_t handle = shard_make(self, &tenant, &id, s->slot);
     struct device *device = shard_device(self, handle);

@@ -62,7 +62,7 @@ static void take_presence(struct shard *self, const struct item *item)
     struct uuid tenant = presence->tenant, id = presence->device;
     if (!is_there(self, &presence->ref))
         return;
-    uint32_t handle = shard_find(self, &id);
+    uint32_t handle = shard_find_at(self, &id, presence->ref.slot);
     if (handle == TABLE_NONE && shard_slot_leaves(self, presence->ref.slot))
         return; /* it is told anew */
     if (handle == TABLE_NONE)
@@ -157,19 +157,26 @@ static void take_interest(struct shard *self, const struct item *item)
                              wanted->bits & ((1U << INTEREST_BITS) - 1)));
 }
 
+/* Control does not know in which region the device is at home. */
+static void take_change(struct shard *self, const struct uuid *id, uint16_t slot)
+{
+    self->changed_us = self->now_us;
+    for (unsigned region = 0; region < LIMIT_REGIONS; region++) {
+        uint16_t at = msg_slot(region, slot % LIMIT_SLOTS);
+        uint32_t handle = self->slots[region] != NULL ? shard_find_at(self, id, at) : TABLE_NONE;
+        if (handle != TABLE_NONE)
+            shard_changed(self, handle);
+    }
+}
+
 static void take_device(struct shard *self, const struct item *item)
 {
     const struct msg_device *named = item->fixed;
     struct uuid tenant = named->tenant, id = named->device;
-    if (item->kind == MSG_WAKE) {
-        if (shard_slot_wakes(self, item, named->slot))
-            shard_activate(self, &tenant, &id, named->slot);
-        return;
-    }
-    self->changed_us = self->now_us;
-    uint32_t handle = shard_find(self, &id);
-    if (handle != TABLE_NONE)
-        shard_changed(self, handle);
+    if (item->kind == MSG_CHANGED)
+        take_change(self, &id, named->slot);
+    else if (shard_slot_wakes(self, item, named->slot))
+        shard_activate(self, &tenant, &id, named->slot);
 }
 
 static void describe(const struct device *device, struct msg_actor *actor)
@@ -191,7 +198,7 @@ static void take_ask(struct shard *self, const struct item *item)
     const struct msg_ask *ask = item->fixed;
     struct msg_actor actor = {.ref = ask->ref};
     struct uuid tenant = ask->tenant, id = ask->device;
-    uint32_t handle = shard_find(self, &id);
+    uint32_t handle = shard_find_at(self, &id, ask->ref.slot);
     if (handle != TABLE_NONE && uuid_equal(&shard_device(self, handle)->tenant, &tenant)) {
         const struct device *device = shard_device(self, handle);
         describe(device, &actor);

@@ -79,6 +79,7 @@ struct device_input {
     const struct arrival *arrival;
     const struct batch_load *load;
     const struct batch *batch; /* that load belongs to */
+    int64_t stored_us;         /* STORED: the timestamp of its row */
 };
 
 #define SURVIVE(rc) CHECK((rc) == 0) /* only memory can fail here */
@@ -89,7 +90,10 @@ static inline struct device *shard_device(const struct shard *self, uint32_t han
 }
 
 /* shard.c */
+/* One of this id. There may be several, where the shard has the slots of two regions: items came
+ * for the wrong one, whose actor sends them to the right one's. */
 uint32_t shard_find(const struct shard *self, const struct uuid *id);
+uint32_t shard_find_at(const struct shard *self, const struct uuid *id, uint16_t slot);
 /* Finds or makes it; a new one is LOADING with its load in the open batch. */
 uint32_t shard_activate(struct shard *self, const struct uuid *tenant, const struct uuid *id,
                         uint16_t slot);
