@@ -11,6 +11,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import wan  # noqa: E402
 from apart import Apart  # noqa: E402
 from loads import Loads  # noqa: E402
+from keeper import Keeper, note_failure  # noqa: E402
 from members import wait_settled  # noqa: E402
 from running import bring_up, end_well_when_told, show_logs, take_down  # noqa: E402
 
@@ -33,40 +34,28 @@ def pytest_collection_modifyitems(items):
 def pytest_runtest_makereport(item, call):
     outcome = yield
     show_logs(outcome.get_result())
+    if outcome.get_result().failed:
+        note_failure()
 
 
-def settled(gito):
-    wait_settled(gito)
-    return gito
-
-
-@pytest.fixture
-def make_cluster():
-    """make_cluster (nodes="eu-1,eu-2,us-1", environment={}): by the launcher, on loopback."""
-    made = []
-
-    def make(nodes=NODES, **options):
-        made.append(bring_up(nodes=nodes, **options))
-        return settled(made[-1])
-
-    yield make
-    for gito in made:
-        take_down(gito)
+@pytest.fixture(scope="session")
+def keep():
+    """Clusters last from test to test, and are whole again for each: see keeper.py."""
+    keeper = Keeper()
+    yield keeper
+    keeper.leave()
 
 
 @pytest.fixture
-def c(make_cluster):
-    return make_cluster()
+def c(keep):
+    """Three nodes in two regions, on loopback, by the launcher."""
+    return keep.get("loopback", lambda: bring_up(nodes=NODES))
 
 
 @pytest.fixture(scope="module")
-def shared():
-    """One cluster for the tests of a file, which leave it as it was."""
-    gito = bring_up(nodes=NODES)
-    try:
-        yield settled(gito)
-    finally:
-        take_down(gito)
+def shared(keep):
+    """The same for all the tests of a file, which leave it as it was."""
+    return keep.get("loopback", lambda: bring_up(nodes=NODES))
 
 
 @pytest.fixture
