@@ -183,7 +183,7 @@ static void one_node_less_moves_nobody_elses_slots(void **state)
         settle();
         uint16_t gone = nodes[n - 1].number;
         placement.nodes_count = n - 1;
-        assert_true(orphan(gone) <= most_of(LIMIT_SLOTS / (double)n));
+        assert_true((double)orphan(gone) <= most_of(LIMIT_SLOTS / (double)n));
         assert_int_equal(settle(), 0);
         assert_balanced();
     }
