@@ -46,35 +46,45 @@ def keep():
     keeper.leave()
 
 
+def on_loopback(undo):
+    gito = bring_up(nodes=NODES)
+    undo.callback(take_down, gito)
+    return gito
+
+
+def in_namespaces(undo, nodes=NODES):
+    """This thread is inside of `client` until it is undone."""
+    gito = Apart(nodes=nodes)
+    with contextlib.ExitStack() as inside:
+        inside.enter_context(gito.wan.inside("client"))
+        bring_up(lambda: gito)
+        inside.callback(take_down, gito)
+        undo.push(inside.pop_all())
+    return gito
+
+
 @pytest.fixture
 def c(keep):
     """Three nodes in two regions, on loopback, by the launcher."""
-    return keep.get("loopback", lambda: bring_up(nodes=NODES))
+    return keep.get("loopback", on_loopback)
 
 
 @pytest.fixture(scope="module")
 def shared(keep):
     """The same for all the tests of a file, which leave it as it was."""
-    return keep.get("loopback", lambda: bring_up(nodes=NODES))
+    return keep.get("loopback", on_loopback)
 
 
 @pytest.fixture
-def make_apart():
-    """make_apart (nodes=…, between_ms=…): in namespaces; the test itself is inside of `client`."""
-    made = []
+def apart(keep):
+    """Three nodes in two regions, in namespaces with a WAN between; the test is in `client`."""
+    return keep.get("apart", in_namespaces)
 
-    def make(nodes=NODES, **options):
-        gito = Apart(nodes=nodes, **options)
-        with contextlib.ExitStack() as undo:
-            undo.enter_context(gito.wan.inside("client"))
-            bring_up(lambda: gito)
-            undo.callback(take_down, gito)
-            made.append(undo.pop_all())
-        return settled(gito)
 
-    yield make
-    for undo in reversed(made):
-        undo.close()
+@pytest.fixture
+def one_apart(keep):
+    """One node, its database and its clients in a namespace each; the test is in `client`."""
+    return keep.get("one apart", lambda undo: in_namespaces(undo, "eu-1"))
 
 
 @pytest.fixture
