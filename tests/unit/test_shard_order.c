@@ -1,0 +1,89 @@
+/* What comes to a shard by several ways comes in any order. */
+#include "tests/unit/shard_fixture.h"
+
+#define OTHER 8
+
+static struct msg_reading far_reading(const struct fixture *f, uint16_t life, uint16_t packet_id)
+{
+    struct msg_reading reading = make_reading(f, packet_id, 0);
+    reading.ref = far_ref(OTHER, life, 1);
+    reading.ref.item = packet_id;
+    reading.ref.packet_id = packet_id;
+    return reading;
+}
+
+static unsigned far_count(struct fixture *f, enum msg_kind kind)
+{
+    struct msg_ack item;
+    struct shard_far *far = shard_output(f->shard)->far[OTHER];
+    return far != NULL ? take(&far->edge[1], kind, &item, 0) : 0;
+}
+
+/* ---- nodes that control has yet to tell of ---- */
+
+static void a_strangers_items_wait_until_it_is_told(void **state)
+{
+    (void)state;
+    for (int known_before = 0; known_before < 2; known_before++) {
+        struct fixture f;
+        begin(&f);
+        if (known_before)
+            node_says(&f, OTHER, 1, true); /* in its former life */
+        struct msg_reading reading = far_reading(&f, 2, 1);
+        struct msg_interest interest = {.ref = reading.ref, .tenant = tenant, .bits = 1};
+        struct msg_admit admit = {.ref = reading.ref, .tenant = tenant};
+        present_at(&f, far_ref(OTHER, 2, 1), true);
+        receive(&f, MSG_INTEREST, &interest, sizeof interest, "");
+        receive(&f, MSG_READING, &reading, sizeof reading, PAYLOAD);
+        receive(&f, MSG_ADMIT, &admit, sizeof admit, "");
+        assert_true(shard_is_quiet(f.shard)); /* nobody could be answered */
+        node_says(&f, 10, 1, true);           /* another one */
+        assert_true(shard_is_quiet(f.shard));
+        node_says(&f, OTHER, 2, true);
+        assert_int_equal(far_count(&f, MSG_ADMITTED), 1);
+        commit_all(&f);
+        assert_non_null(the_device(&f)->presences);
+        struct shard_far *far = shard_output(f.shard)->far[OTHER];
+        assert_int_equal(far->watchers[1].count, 1);
+        assert_int_equal(far_count(&f, MSG_ACK), 1);
+        end(&f);
+    }
+}
+
+static void a_strangers_items_go_with_its_end(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct msg_interest interest = {.ref = far_ref(OTHER, 2, 1), .tenant = tenant, .bits = 1};
+    begin(&f);
+    receive(&f, MSG_INTEREST, &interest, sizeof interest, "");
+    node_says(&f, OTHER, 2, false);
+    receive(&f, MSG_INTEREST, &interest, sizeof interest, ""); /* its last words */
+    assert_null(shard_output(f.shard)->far[OTHER]);
+    node_says(&f, OTHER, 3, true);
+    make_live(&f);
+    publish(&f, 1, 0);
+    commit_all(&f);
+    assert_int_equal(shard_output(f.shard)->far[OTHER]->watchers[1].count, 0);
+    end(&f);
+}
+
+static void what_waits_at_the_end_is_freed(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin(&f);
+    struct msg_reading reading = far_reading(&f, 2, 1);
+    receive(&f, MSG_READING, &reading, sizeof reading, PAYLOAD);
+    end(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_strangers_items_wait_until_it_is_told),
+        cmocka_unit_test(a_strangers_items_go_with_its_end),
+        cmocka_unit_test(what_waits_at_the_end_is_freed),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
