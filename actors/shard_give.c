@@ -120,7 +120,8 @@ void shard_take_snapshot(struct shard *self, const struct item *item)
     const struct msg_snapshot *s = item->fixed;
     const struct held_slot *slot = shard_slot(self, s->slot);
     struct uuid tenant = s->tenant, id = s->device;
-    bool too_late = s->epoch < slot->epoch || slot->hold == HOLD_OPEN;
+    /* Open, or released before it came: nothing of its devices may be in flight any more. */
+    bool too_late = s->epoch < slot->epoch || slot->hold > HOLD_OPENING;
     if (too_late || s->status >= STATUSES || shard_find(self, &id) != TABLE_NONE)
         return; /* it was loaded meanwhile, or will be */
     uint32_t handle = shard_make(self, &tenant, &id, s->slot);

@@ -2,6 +2,7 @@
 #include "tests/unit/shard_fixture.h"
 
 #define OTHER 8
+#define SOURCE 9
 
 static struct msg_reading far_reading(const struct fixture *f, uint16_t life, uint16_t packet_id)
 {
@@ -78,12 +79,38 @@ static void what_waits_at_the_end_is_freed(void **state)
     end(&f);
 }
 
+/* ---- a slot that goes on before it was given ---- */
+
+static void what_is_given_to_a_slot_at_rest_begins_nothing(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct msg_device changed = {.tenant = tenant, .device = device_id, .slot = SLOT};
+    struct msg_snapshot snapshot = {
+        .tenant = tenant, .device = device_id, .slot = SLOT, .epoch = EPOCH};
+    begin_closed(&f);
+    node_says(&f, OTHER, 1, true);
+    node_says(&f, SOURCE, 1, true);
+    receive(&f, MSG_CHANGED, &changed, sizeof changed, ""); /* snapshots are older than that */
+    slot_says(&f, MSG_SLOT, OWN, EPOCH, SLOT_AWAITS);
+    slot_says(&f, MSG_RELEASE, OTHER, EPOCH, 0);
+    assert_true(is_released(&f));
+    receive(&f, MSG_SNAPSHOT, &snapshot, sizeof snapshot, "");
+    slot_says(&f, MSG_GIVEN, OWN, EPOCH, 0);
+    assert_true(shard_is_quiet(f.shard));
+    slot_says(&f, MSG_GIVE, OTHER, EPOCH + 1, 0);
+    assert_int_equal(word(&f).epoch, EPOCH + 1);
+    assert_int_equal(shard_output(f.shard)->far[OTHER]->shard[0].count, 1); /* GIVEN, no more */
+    end(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_strangers_items_wait_until_it_is_told),
         cmocka_unit_test(a_strangers_items_go_with_its_end),
         cmocka_unit_test(what_waits_at_the_end_is_freed),
+        cmocka_unit_test(what_is_given_to_a_slot_at_rest_begins_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
