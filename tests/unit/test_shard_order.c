@@ -104,6 +104,47 @@ static void what_is_given_to_a_slot_at_rest_begins_nothing(void **state)
     end(&f);
 }
 
+/* ---- a redelivery that overtakes its first delivery ---- */
+
+static void publish_at(struct fixture *f, uint16_t packet_id, uint8_t flags, int64_t arrival_us,
+                       uint32_t conn)
+{
+    struct msg_reading reading = make_reading(f, packet_id, flags);
+    reading.ref.conn = conn;
+    reading.arrival_us = reading.timestamp_us = arrival_us;
+    receive(f, MSG_READING, &reading, sizeof reading, PAYLOAD);
+}
+
+/* By another edge, while the first one waits for the slot's new owner. */
+static void a_first_delivery_behind_its_redelivery_is_looked_for(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct msg_ack ack;
+    begin(&f);
+    make_live(&f);
+    drop_output(&f);
+    int64_t first_us = f.now_us, second_us = f.now_us + SECOND;
+    f.now_us += 2 * SECOND;
+    publish_at(&f, 1, MSG_DUP, second_us, 2);
+    commit_all(&f);
+    assert_int_equal(shard_count(f.shard)->readings, 1);
+    publish_at(&f, 1, 0, first_us, 1);
+    struct batch *batch = shard_next_batch(f.shard);
+    assert_non_null(batch);
+    assert_true(batch->checks_count == 1 && batch->rows_count == 0);
+    assert_true(batch->checks[0].timestamp_us == 0); /* it is stored under another */
+    answer(&f, batch, true, true);
+    commit_all(&f);
+    assert_int_equal(shard_count(f.shard)->readings, 1);
+    assert_int_equal(acks(&f, &ack), 2);
+    publish_at(&f, 1, 0, second_us, 2); /* what comes later, however equal, is new */
+    publish_at(&f, 0, 0, first_us, 1);  /* and what is never redelivered */
+    commit_all(&f);
+    assert_int_equal(shard_count(f.shard)->readings, 3);
+    end(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -111,6 +152,7 @@ int main(void)
         cmocka_unit_test(a_strangers_items_go_with_its_end),
         cmocka_unit_test(what_waits_at_the_end_is_freed),
         cmocka_unit_test(what_is_given_to_a_slot_at_rest_begins_nothing),
+        cmocka_unit_test(a_first_delivery_behind_its_redelivery_is_looked_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
