@@ -269,6 +269,8 @@ static int bench_actors(int64_t count)
     shard_t *shard = shard_new(&config);
     CHECK(shard != NULL);
     frame_init(&frame, 1 << 24);
+    struct msg_slot slot = {.epoch = 1}; /* slot 0 is node 0's */
+    CHECK(frame_add(&frame, MSG_SLOT, &slot, sizeof slot, NULL, 0) == 0);
     for (int64_t i = 0; i < count;) {
         for (int n = 0; n < 1000 && i < count; n++, i++) {
             struct msg_device wake = {0};
