@@ -104,6 +104,21 @@ static void what_is_given_to_a_slot_at_rest_begins_nothing(void **state)
     end(&f);
 }
 
+/* ---- time ---- */
+
+static void a_clock_set_back_keeps_no_slot_from_opening(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin_closed(&f);
+    node_says(&f, SOURCE, 1, true);
+    slot_says(&f, MSG_SLOT, OWN, EPOCH, SLOT_AWAITS);
+    f.now_us -= 3600 * SECOND;
+    shard_tick(f.shard, f.now_us);
+    assert_int_equal(shard_count(f.shard)->slots, 1);
+    end(&f);
+}
+
 /* ---- a redelivery that overtakes its first delivery ---- */
 
 static void publish_at(struct fixture *f, uint16_t packet_id, uint8_t flags, int64_t arrival_us,
@@ -152,6 +167,7 @@ int main(void)
         cmocka_unit_test(a_strangers_items_go_with_its_end),
         cmocka_unit_test(what_waits_at_the_end_is_freed),
         cmocka_unit_test(what_is_given_to_a_slot_at_rest_begins_nothing),
+        cmocka_unit_test(a_clock_set_back_keeps_no_slot_from_opening),
         cmocka_unit_test(a_first_delivery_behind_its_redelivery_is_looked_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
