@@ -66,6 +66,24 @@ uint32_t shard_find(const struct shard *self, const struct uuid *id)
     return table_find(&self->index, uuid_hash(id), device_has_id, self, id);
 }
 
+struct place {
+    const struct uuid *id;
+    uint16_t slot;
+};
+
+static bool device_is_at(const void *context, uint32_t handle, const void *key)
+{
+    const struct place *place = key;
+    const struct device *device = shard_device(context, handle);
+    return device->slot == place->slot && uuid_equal(&device->id, place->id);
+}
+
+uint32_t shard_find_at(const struct shard *self, const struct uuid *id, uint16_t slot)
+{
+    return table_find(&self->index, uuid_hash(id), device_is_at, self,
+                      &(struct place){.id = id, .slot = slot});
+}
+
 /* A free place keeps the next free one in touched_us. */
 static uint32_t take_handle(struct shard *self)
 {
@@ -106,7 +124,7 @@ uint32_t shard_make(struct shard *self, const struct uuid *tenant, const struct 
 uint32_t shard_activate(struct shard *self, const struct uuid *tenant, const struct uuid *id,
                         uint16_t slot)
 {
-    uint32_t handle = shard_find(self, id);
+    uint32_t handle = shard_find_at(self, id, slot);
     if (handle != TABLE_NONE)
         return handle;
     handle = shard_make(self, tenant, id, slot);
