@@ -170,10 +170,10 @@ static void append(struct shard *self, uint32_t handle, const struct device_inpu
     shard_touch(self, handle);
 }
 
-/* Its own: each delivery of it has the same. */
-static bool has_own_time(const struct msg_reading *reading)
+/* Its own, so that each delivery of it has the same; or (QoS 0) there is but one delivery. */
+static bool has_exact_time(const struct msg_reading *reading)
 {
-    return reading->timestamp_us != reading->arrival_us;
+    return reading->timestamp_us != reading->arrival_us || reading->ref.packet_id == 0;
 }
 
 /* What an edge sends again itself has come from its client once: whatever is stored of it, by this
@@ -196,7 +196,7 @@ static void ask(struct shard *self, uint32_t handle, const struct device_input *
     struct batch_check *added = batch_add_checks(batch);
     CHECK(added != NULL);
     added->device = device->id;
-    if (has_own_time(arrival->reading))
+    if (has_exact_time(arrival->reading))
         added->timestamp_us = arrival->reading->timestamp_us;
     else
         added->since_us = stored_since(arrival->reading);
