@@ -315,12 +315,18 @@ void shard_close(shard_t *self)
                 set_hold(self, &self->slots[region][i], HOLD_RESTING);
 }
 
+/* Or the clock was set back: then it waits no longer than that. */
+static bool is_due(const struct held_slot *slot, int64_t now_us)
+{
+    return now_us >= slot->open_at_us || slot->open_at_us - now_us > GIVEN_WAIT_US;
+}
+
 void shard_slots_tick(struct shard *self)
 {
     for (unsigned region = 0; region < LIMIT_REGIONS && self->opening > 0; region++)
         for (unsigned i = 0; self->slots[region] != NULL && i < LIMIT_SLOTS; i++) {
             struct held_slot *slot = &self->slots[region][i];
-            if (slot->hold == HOLD_OPENING && self->now_us >= slot->open_at_us)
+            if (slot->hold == HOLD_OPENING && is_due(slot, self->now_us))
                 open_slot(self, slot);
         }
 }

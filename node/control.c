@@ -185,8 +185,9 @@ static void drain(struct control *self)
     bool ordered = control_view_own_state(&self->view) == MEMBER_DRAINING;
     /* Told by SIGTERM it does not wait for what nobody may take; an operator's order does. */
     bool empty = moves_count(self->view.moves) == 0;
-    if (ordered && !self->draining && empty &&
+    if (ordered && !self->draining && !self->signalled && empty &&
         slots_count(&self->view.slots, self->view.number) == 0) {
+        self->signalled = true; /* a second one would end the process at once */
         kill(getpid(), SIGTERM);
         return;
     }

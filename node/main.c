@@ -123,8 +123,11 @@ static void drain_shards(struct node *self)
         zsock_wait(self->shards[i]);
 }
 
+/* Who may wait for others (a mail server, a long query) ends while the node's slots are served, or
+ * when they are another's. */
 static void end_threads(struct node *self)
 {
+    zactor_destroy(&self->notifier); /* its claims are given back by a member */
     for (unsigned i = 0; i < LIMIT_EDGES; i++)
         zactor_destroy(&self->edges[i]);
     drain_shards(self);
@@ -132,12 +135,11 @@ static void end_threads(struct node *self)
         zactor_destroy(&self->writers[i]);
     for (unsigned i = 0; i < LIMIT_SHARDS; i++)
         zactor_destroy(&self->shards[i]);
+    zactor_destroy(&self->lease); /* renewed once more, it would see itself gone */
+    zactor_destroy(&self->control);
     for (unsigned i = 0; i < LIMIT_QUERIES; i++)
         zactor_destroy(&self->queries[i]);
     zactor_destroy(&self->redis);
-    zactor_destroy(&self->notifier);
-    zactor_destroy(&self->lease); /* renewed once more, it would see itself gone */
-    zactor_destroy(&self->control);
     zactor_destroy(&self->mesh);
 }
 
@@ -269,6 +271,8 @@ static int bench_actors(int64_t count)
     shard_t *shard = shard_new(&config);
     CHECK(shard != NULL);
     frame_init(&frame, 1 << 24);
+    struct msg_slot slot = {.epoch = 1}; /* slot 0 is node 0's */
+    CHECK(frame_add(&frame, MSG_SLOT, &slot, sizeof slot, NULL, 0) == 0);
     for (int64_t i = 0; i < count;) {
         for (int n = 0; n < 1000 && i < count; n++, i++) {
             struct msg_device wake = {0};
