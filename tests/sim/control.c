@@ -80,6 +80,14 @@ static void ask(struct world *self, struct process *process,
     call_send(self, &process->control.call, execute);
 }
 
+static void ask_to_read(struct world *self, struct process *process,
+                        int (*execute)(struct world *world, struct call *self),
+                        void (*answered)(struct world *world, struct process *process))
+{
+    ask(self, process, execute, answered);
+    process->control.call.reads = true;
+}
+
 static int do_connect(struct world *self, struct call *call)
 {
     struct sim_control *control = &process_of(call)->control;
@@ -463,7 +471,7 @@ static bool read_view(struct world *self, struct process *process)
         return false;
     control->poll_at_us = self->now_us + POLL_US;
     moves_retry(control->moves);
-    ask(self, process, do_read, have_read);
+    ask_to_read(self, process, do_read, have_read);
     return true;
 }
 
@@ -472,7 +480,7 @@ static void work(struct world *self, struct process *process)
 {
     struct sim_control *control = &process->control;
     if (!control->connected && self->now_us >= control->connect_at_us) {
-        ask(self, process, do_connect, connected);
+        ask_to_read(self, process, do_connect, connected);
         return;
     }
     if (keep_lease(self, process) || drain(self, process) || !control->connected)
@@ -487,7 +495,7 @@ static void work(struct world *self, struct process *process)
     if (read_view(self, process))
         return;
     if (control->sweeping) {
-        ask(self, process, do_sweep, swept);
+        ask_to_read(self, process, do_sweep, swept);
         return;
     }
     if (bury(self, process) || vote(self, process) || move_slots(self, process))

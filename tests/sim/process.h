@@ -55,6 +55,7 @@ struct call {
     struct task task; /* its arrival at the database */
     struct thread *thread;
     enum call_state state;
+    bool reads; /* and writes nothing: a full disk is none of its */
     int rc;
     /* What the database does; the answer stays with the thread. */
     int (*execute)(struct world *world, struct call *self);
