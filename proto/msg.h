@@ -54,6 +54,7 @@ enum msg_kind {
     MSG_KICK,     /* shard → edge: close this connection (client id taken over, device deleted) */
     MSG_ADMITTED, /* shard → edge: the answer to ADMIT */
     MSG_ACTOR,    /* shard → edge: the answer to ASK */
+    MSG_NEWS,     /* control → edge: what changed in the view, for operators; its text */
 };
 
 /* Where an answer goes: node, edge thread, its connection, and which use of that connection's
@@ -112,7 +113,8 @@ struct msg_reject {
 struct msg_presence {
     struct msg_ref ref;
     struct uuid tenant, device;
-    uint8_t present; /* 1 connected, 0 gone */
+    uint8_t present;  /* 1 connected, 0 gone */
+    int64_t since_us; /* connected then: told anew it is no new sign of life; 0: now */
 } __attribute__((packed));
 
 enum msg_interest_bits {
@@ -230,7 +232,8 @@ struct msg_snapshot {
     uint32_t epoch;
     uint8_t status; /* enum device_status */
     uint8_t dirty;
-    int64_t last_seen_us, newest_us, touched_us, disconnected_us;
+    int64_t last_seen_us, newest_us, touched_us;
+    int64_t disconnected_us; /* INT64_MAX: not yet; who is connected still is told anew */
     uint16_t rules_count;
     uint32_t rules_len, hours_len, latest_len; /* texts: rules, sums of its hour, newest payload */
 } __attribute__((packed));
@@ -258,6 +261,11 @@ struct msg_event {
     int64_t timestamp_us;
     uint16_t topic_len;
     uint32_t body_len;
+} __attribute__((packed));
+
+struct msg_news {
+    int64_t version; /* of the view that it leads to */
+    uint32_t text_len;
 } __attribute__((packed));
 
 struct msg_kick {
