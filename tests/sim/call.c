@@ -16,7 +16,7 @@ static int64_t latency(struct world *self)
 
 static bool is_control(const struct call *call)
 {
-    return call->thread->kind == THREAD_CONTROL;
+    return call->thread->kind == THREAD_CONTROL || call->thread->kind == THREAD_LEASE;
 }
 
 static void answer(struct world *self, struct call *call, int rc, int64_t after_us)
@@ -120,6 +120,7 @@ void end_sessions(struct world *self, uint8_t place)
         if (process == NULL || process->place != place || process->phase == PROCESS_REGISTERING)
             continue;
         end_session(self, &process->control.call);
+        end_session(self, &process->lease.call);
         for (uint32_t w = 0; w < process->shards; w++)
             end_session(self, &process->writer[w].call);
     }
