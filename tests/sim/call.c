@@ -16,7 +16,7 @@ static int64_t latency(struct world *self)
 
 static bool is_control(const struct call *call)
 {
-    return call->thread->kind == THREAD_CONTROL;
+    return call->thread->kind == THREAD_CONTROL || call->thread->kind == THREAD_LEASE;
 }
 
 static void answer(struct world *self, struct call *call, int rc, int64_t after_us)
@@ -35,12 +35,18 @@ static bool is_cut(const struct world *self, const struct call *call)
     return self->now_us < call->thread->process->cut_until_us;
 }
 
+static bool breaks(struct world *self, const struct call *call)
+{
+    unsigned control = self->plan.storm ? 2 : 0;
+    return !self->calm && random_percent(self, is_control(call) ? control : 6);
+}
+
 /* Before anything was done. */
 static bool fails_before(struct world *self, const struct call *call)
 {
     if (self->now_us < self->db.away_until_us)
         return true;
-    return !self->calm && random_percent(self, is_control(call) ? 2 : 6);
+    return breaks(self, call);
 }
 
 static void arrive(struct world *self, struct task *task)
@@ -55,12 +61,12 @@ static void arrive(struct world *self, struct task *task)
         answer(self, call, ERR_UNAVAILABLE, latency(self));
         return;
     }
-    if (self->now_us < self->db.full_until_us) {
+    if (self->now_us < self->db.full_until_us && !call->reads) {
         answer(self, call, ERR_REFUSED, latency(self));
         return;
     }
     int rc = call->execute(self, call);
-    bool lost = !self->calm && rc != ERR_FENCED && random_percent(self, is_control(call) ? 2 : 6);
+    bool lost = rc != ERR_FENCED && breaks(self, call);
     if (lost)
         trace(self, "process %u: connection lost after the commit (%s)", process->id,
               is_control(call) ? "control" : "writer");
@@ -72,6 +78,7 @@ void call_send(struct world *self, struct call *call,
 {
     CHECK(call->state == CALL_IDLE);
     call->state = CALL_SENT;
+    call->reads = false;
     call->execute = execute;
     call->task.due_us = self->now_us + latency(self);
 }
@@ -113,6 +120,7 @@ void end_sessions(struct world *self, uint8_t place)
         if (process == NULL || process->place != place || process->phase == PROCESS_REGISTERING)
             continue;
         end_session(self, &process->control.call);
+        end_session(self, &process->lease.call);
         for (uint32_t w = 0; w < process->shards; w++)
             end_session(self, &process->writer[w].call);
     }

@@ -1,5 +1,5 @@
 /* The control thread of a simulated node (node/control): one question to the database at a time;
- * the real lease and moves decide which. */
+ * the real moves say which slots are given away. */
 #include "proto/check.h"
 #include "tests/sim/parts.h"
 #include <stdlib.h>
@@ -13,20 +13,9 @@
 #define DRAIN_LOOK_US 50000
 #define TURN_US 200000
 
-static int64_t now_ms(const struct world *self)
-{
-    return self->now_us / 1000;
-}
-
 static int64_t least(int64_t a, int64_t b)
 {
     return a < b ? a : b;
-}
-
-static int64_t lease_next_us(const struct sim_control *control)
-{
-    int64_t next_ms = lease_next_ms(&control->lease);
-    return next_ms == INT64_MAX ? next_ms : next_ms * 1000;
 }
 
 static struct process *process_of(const struct call *call)
@@ -80,6 +69,14 @@ static void ask(struct world *self, struct process *process,
     call_send(self, &process->control.call, execute);
 }
 
+static void ask_to_read(struct world *self, struct process *process,
+                        int (*execute)(struct world *world, struct call *self),
+                        void (*answered)(struct world *world, struct process *process))
+{
+    ask(self, process, execute, answered);
+    process->control.call.reads = true;
+}
+
 static int do_connect(struct world *self, struct call *call)
 {
     struct sim_control *control = &process_of(call)->control;
@@ -97,59 +94,8 @@ static void connected(struct world *self, struct process *process)
         return;
     }
     control->connected = true;
+    control->backoff_us = BACKOFF_MIN_US;
     control->poll_at_us = control->expiry_at_us = 0;
-}
-
-/* ---- the lease ---- */
-
-static void obey(struct world *self, struct process *process, enum lease_order order)
-{
-    if (order == LEASE_EXIT)
-        process_end(self, process, "deposed");
-    else if (order == LEASE_SAY_EXPIRED)
-        trace(self, "process %u: lease expired", process->id);
-}
-
-static int do_renew(struct world *self, struct call *call)
-{
-    return member_renew(self, process_of(call));
-}
-
-static void take_renewal(struct world *self, struct process *process, int rc)
-{
-    struct sim_control *control = &process->control;
-    enum lease_event answer = LEASE_FAILED;
-    if (rc == ERR_FENCED)
-        answer = LEASE_NO_ROW;
-    else if (went_on(self, control, rc) && rc == 0)
-        answer = LEASE_GRANTED;
-    if (answer == LEASE_GRANTED)
-        control->backoff_us = BACKOFF_MIN_US;
-    obey(self, process, lease_answer(&control->lease, answer, now_ms(self)));
-}
-
-static void renewed(struct world *self, struct process *process)
-{
-    take_renewal(self, process, process->control.call.rc);
-}
-
-/* True: it asks, or has ended. */
-static bool keep_lease(struct world *self, struct process *process)
-{
-    struct sim_control *control = &process->control;
-    enum lease_order order;
-    while ((order = lease_tick(&control->lease, now_ms(self))) != LEASE_NOTHING) {
-        obey(self, process, order);
-        if (process->phase == PROCESS_ENDED)
-            return true;
-        if (order == LEASE_RENEW && control->connected) {
-            ask(self, process, do_renew, renewed);
-            return true;
-        }
-        if (order == LEASE_RENEW)
-            obey(self, process, lease_answer(&control->lease, LEASE_FAILED, now_ms(self)));
-    }
-    return false;
 }
 
 /* ---- reading ---- */
@@ -244,7 +190,7 @@ static void have_buried(struct world *self, struct process *process)
 {
     struct sim_control *control = &process->control;
     if (control->call.rc == ERR_FENCED)
-        control->lease.due_ms = 0;
+        process_end(self, process, "deposed");
     else
         went_on(self, control, control->call.rc);
 }
@@ -255,8 +201,7 @@ static bool bury(struct world *self, struct process *process)
     if (self->now_us < control->expiry_at_us)
         return false;
     control->expiry_at_us = self->now_us + EXPIRY_US;
-    if (!lease_may_judge(&control->lease, now_ms(self)) &&
-        self->mutation != MUTATION_judges_at_once)
+    if (!lease_thread_may_judge(self, process) && self->mutation != MUTATION_judges_at_once)
         return false;
     ask(self, process, do_bury, have_buried);
     return true;
@@ -305,12 +250,14 @@ static void have_moved(struct world *self, struct process *process)
     struct sim_control *control = &process->control;
     int rc = control->call.rc;
     moves_answered(control->moves, &control->order, rc == 0 ? control->epochs : NULL);
-    if (rc == 0)
+    if (rc == 0) {
         control_tell_moved(self, process);
-    else if (rc == ERR_FENCED)
-        control->lease.due_ms = 0;
-    else if (went_on(self, control, rc))
+        control_flush(self, process);
+    } else if (rc == ERR_FENCED) {
+        process_end(self, process, "deposed");
+    } else if (went_on(self, control, rc)) {
         control->expiry_at_us = 0; /* something else comes first */
+    }
 }
 
 /* True: the database is asked. */
@@ -463,7 +410,7 @@ static bool read_view(struct world *self, struct process *process)
         return false;
     control->poll_at_us = self->now_us + POLL_US;
     moves_retry(control->moves);
-    ask(self, process, do_read, have_read);
+    ask_to_read(self, process, do_read, have_read);
     return true;
 }
 
@@ -472,29 +419,24 @@ static void work(struct world *self, struct process *process)
 {
     struct sim_control *control = &process->control;
     if (!control->connected && self->now_us >= control->connect_at_us) {
-        ask(self, process, do_connect, connected);
+        ask_to_read(self, process, do_connect, connected);
         return;
     }
-    if (keep_lease(self, process) || drain(self, process) || !control->connected)
+    if (drain(self, process) || !control->connected)
         return;
-    if (control->notified) {
-        control->notified = false;
+    if (control->notified)
         control->poll_at_us = 0;
-        control->lease.due_ms = 0;
-        if (keep_lease(self, process))
-            return;
-    }
+    control->notified = false;
     if (read_view(self, process))
         return;
     if (control->sweeping) {
-        ask(self, process, do_sweep, swept);
+        ask_to_read(self, process, do_sweep, swept);
         return;
     }
     if (bury(self, process) || vote(self, process) || move_slots(self, process))
         return;
-    int64_t due_us =
-        least(least(control->poll_at_us, control->expiry_at_us), lease_next_us(control));
-    control->thread.task.due_us = least(control->thread.task.due_us, due_us);
+    control->thread.task.due_us =
+        least(control->thread.task.due_us, least(control->poll_at_us, control->expiry_at_us));
 }
 
 void control_turn(struct world *self, struct process *process)
@@ -511,9 +453,11 @@ void control_turn(struct world *self, struct process *process)
     work(self, process);
     if (process->phase == PROCESS_ENDED)
         return;
+    if (control->call.state != CALL_IDLE)
+        return; /* it goes on before it tells anybody */
     control_flush(self, process);
-    if (!control->connected && control->call.state == CALL_IDLE)
-        control->thread.task.due_us = least(control->connect_at_us, lease_next_us(control));
+    if (!control->connected)
+        control->thread.task.due_us = least(control->thread.task.due_us, control->connect_at_us);
     if (control->draining)
         control->thread.task.due_us =
             least(control->thread.task.due_us, self->now_us + DRAIN_LOOK_US);
@@ -521,10 +465,9 @@ void control_turn(struct world *self, struct process *process)
         control->thread.task.due_us = self->now_us + 1000;
 }
 
-void control_open(struct world *self, struct process *process)
+void control_open(struct process *process)
 {
     struct sim_control *control = &process->control;
-    lease_init(&control->lease, LEASE_TTL_MS, now_ms(self) - LEASE_TTL_MS / 4);
     control->moves = moves_new(process->number);
     CHECK(control->moves != NULL);
     control->backoff_us = BACKOFF_MIN_US;

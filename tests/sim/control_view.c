@@ -179,7 +179,8 @@ static void tell_slot(struct process *process, uint16_t slot, const struct slot 
     tell_edges(process, MSG_SLOT, &item, sizeof item);
 }
 
-static void take_slot(struct world *self, struct process *process, const struct db_slot *row)
+/* True: it is inherited, from somebody who is dead. */
+static bool take_slot(struct world *self, struct process *process, const struct db_slot *row)
 {
     struct sim_control *control = &process->control;
     struct slot former = slots_get(&control->slots, row->slot);
@@ -190,14 +191,15 @@ static void take_slot(struct world *self, struct process *process, const struct 
     if (rc < 0)
         fail(self, "slot %u was refused: epoch %u after %u", row->slot, now.epoch, former.epoch);
     if (rc <= 0)
-        return;
+        return false;
     moves_row(control->moves, row->slot, now.epoch, now.owner, now.target);
     if (now.epoch == former.epoch)
-        return;
+        return false;
     bool awaits = now.owner == process->number && former.owner != process->number &&
                   now.epoch == former.epoch + 1 && former.owner < NUMBERS &&
                   control->nodes[former.owner].alive;
     tell_slot(process, row->slot, &now, awaits);
+    return now.owner == process->number && !awaits;
 }
 
 static void take_rows(struct world *self, struct process *process)
@@ -210,10 +212,12 @@ static void take_rows(struct world *self, struct process *process)
     for (uint32_t i = 0; i < read->nodes_count; i++)
         members |= take_node(process, &read->nodes[i]);
     members |= lose_absent(process, read);
-    if (members)
+    if (members) {
         mesh_give_view(self, process, control->nodes);
+        control_flush(self, process);
+    }
     for (uint32_t i = 0; i < read->slots_count; i++)
-        take_slot(self, process, &read->slots[i]);
+        control->sweeping |= take_slot(self, process, &read->slots[i]);
     control->version = read->version;
 }
 
@@ -241,10 +245,7 @@ static void tell_homes(struct world *self, struct process *process)
 void control_take_view(struct world *self, struct process *process)
 {
     struct sim_control *control = &process->control;
-    unsigned owned = slots_count(&control->slots, process->number);
     take_rows(self, process);
-    if (slots_count(&control->slots, process->number) > owned)
-        control->sweeping = true;
     tell_homes(self, process);
     for (; control->changes < control->read.changes; control->changes++)
         if (self->mutation != MUTATION_change_lost)

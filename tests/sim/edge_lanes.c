@@ -175,7 +175,8 @@ static void say_presence(struct world *self, struct sim_edge *edge, const struct
     struct msg_presence presence = {.tenant = self->db.tenant[device->tenant].id,
                                     .device = device->id,
                                     .ref = conn_ref(self, client),
-                                    .present = here};
+                                    .present = here,
+                                    .since_us = client->since_us};
     if (client->own)
         lanes_say(edge->lanes, edge_slot(self, edge, device->tenant, client->device), MSG_PRESENCE,
                   &presence, NULL, 0);

@@ -17,6 +17,7 @@
 #define GROUP 50
 #define MUTATION_SEEDS_MAX 300
 #define JOBS_MAX 64
+#define LINES_SHOWN 60 /* of the trace of one seed of many */
 
 static const struct {
     const char *name, *text;
@@ -66,11 +67,11 @@ static bool run_seed(uint64_t seed, enum mutation mutation, bool tracing)
 }
 
 /* Once more, to see how. */
-static void tell_failure(uint64_t seed, enum mutation mutation)
+static void tell_failure(uint64_t seed, enum mutation mutation, uint32_t lines)
 {
     run_seed(seed, mutation, true);
     printf("seed %" PRIu64 ": %s\n", seed, world.failure);
-    trace_print(&world);
+    trace_print(&world, lines);
     printf("again: gito-sim --seed %" PRIu64 "%s%s\n", seed, mutation ? " --mutation " : "",
            mutation ? mutations[mutation].name : "");
 }
@@ -80,7 +81,7 @@ static bool run_seeds(const struct job *job, bool statistics)
 {
     for (uint64_t seed = job->from; seed < job->from + job->count; seed++)
         if (!run_seed(seed, job->mutation, false)) {
-            tell_failure(seed, job->mutation);
+            tell_failure(seed, job->mutation, job->count == 1 ? UINT32_MAX : LINES_SHOWN);
             return false;
         }
     if (statistics)

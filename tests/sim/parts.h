@@ -78,7 +78,7 @@ bool mesh_has_waiting(const struct process *process);
 void mesh_close(struct world *self, struct process *process);
 
 /* ---- control.c, control_view.c ---- */
-void control_open(struct world *self, struct process *process);
+void control_open(struct process *process);
 void control_close(struct world *self, struct process *process);
 void control_turn(struct world *self, struct process *process);
 /* The database says that the view has changed. */
@@ -99,6 +99,11 @@ void control_tell_drain(struct process *process);
 /* What mutations make it say. */
 void control_give_before(struct world *self, struct process *process);
 void control_tell_clean(struct world *self, struct process *process);
+
+/* ---- lease.c ---- */
+void lease_open(struct world *self, struct process *process);
+void lease_turn(struct world *self, struct process *process);
+bool lease_thread_may_judge(const struct world *self, const struct process *process);
 
 /* ---- call.c ---- */
 void call_init(struct world *self, struct call *call, struct thread *thread);

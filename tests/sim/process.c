@@ -16,6 +16,9 @@ static void take_turn(struct world *self, struct thread *thread)
     case THREAD_CONTROL:
         control_turn(self, process);
         break;
+    case THREAD_LEASE:
+        lease_turn(self, process);
+        break;
     case THREAD_SHARD:
         shard_turn(self, &process->shard[thread->index]);
         break;
@@ -56,6 +59,7 @@ static void each_thread(struct process *process, struct world *self,
     fn(self, &process->control.thread);
     if (process->shard[0].shard == NULL)
         return; /* not registered yet */
+    fn(self, &process->lease.thread);
     fn(self, &process->mesh.thread);
     for (uint32_t i = 0; i < process->shards; i++) {
         fn(self, &process->shard[i].thread);
@@ -116,6 +120,8 @@ static void begin(struct world *self, struct process *process)
     trace(self, "process %u is %s/%d, number %u", process->id, self->db.member[process->place].name,
           (int)process->incarnation, process->number);
     process->phase = PROCESS_RUNNING;
+    add_thread(self, process, &process->lease.thread, THREAD_LEASE, 0);
+    lease_open(self, process);
     add_thread(self, process, &process->mesh.thread, THREAD_MESH, 0);
     for (uint32_t i = 0; i < process->shards; i++)
         open_shard(self, process, i);
@@ -124,7 +130,7 @@ static void begin(struct world *self, struct process *process)
         edge_open(self, &process->edge[e]);
         task_wake(self, &process->edge[e].thread.task);
     }
-    control_open(self, process);
+    control_open(process);
     task_wake(self, &process->control.thread.task);
 }
 
@@ -186,6 +192,7 @@ void process_end(struct world *self, struct process *process, const char *why)
     check_ended(self, process, why);
     disconnect_clients(self, process);
     call_orphan(self, &process->control.call);
+    call_orphan(self, &process->lease.call);
     for (uint32_t i = 0; process->shard[0].shard != NULL && i < process->shards; i++)
         call_orphan(self, &process->writer[i].call);
     each_thread(process, self, remove_thread);
@@ -196,7 +203,8 @@ void process_end(struct world *self, struct process *process, const char *why)
 /* What it had sent to the database has arrived, or is given up. */
 static bool is_over(const struct process *process)
 {
-    bool over = process->phase == PROCESS_ENDED && process->control.call.state != CALL_SENT;
+    bool over = process->phase == PROCESS_ENDED && process->control.call.state != CALL_SENT &&
+                process->lease.call.state != CALL_SENT;
     for (uint32_t i = 0; i < process->shards; i++)
         over = over && process->writer[i].call.state != CALL_SENT;
     return over;
@@ -209,6 +217,7 @@ void process_free(struct world *self, uint32_t id)
         return;
     process_end(self, process, "the run is over");
     task_remove(self, &process->control.call.task);
+    task_remove(self, &process->lease.call.task);
     for (uint32_t i = 0; i < process->shards; i++) {
         struct sim_writer *writer = &process->writer[i];
         if (writer->call.task.run != NULL)

@@ -40,7 +40,14 @@ struct fifo {
 
 struct process;
 
-enum thread_kind { THREAD_CONTROL, THREAD_SHARD, THREAD_WRITER, THREAD_EDGE, THREAD_MESH };
+enum thread_kind {
+    THREAD_CONTROL,
+    THREAD_LEASE,
+    THREAD_SHARD,
+    THREAD_WRITER,
+    THREAD_EDGE,
+    THREAD_MESH
+};
 struct thread {
     struct task task;
     struct process *process;
@@ -55,6 +62,7 @@ struct call {
     struct task task; /* its arrival at the database */
     struct thread *thread;
     enum call_state state;
+    bool reads; /* and writes nothing: a full disk is none of its */
     int rc;
     /* What the database does; the answer stays with the thread. */
     int (*execute)(struct world *world, struct call *self);
@@ -164,11 +172,18 @@ struct suspect {
     int64_t vote_at_us;
 };
 
+struct sim_lease {
+    struct thread thread;
+    struct call call;
+    struct lease lease; /* milliseconds of now_us */
+    bool connected, connecting;
+    int64_t connect_at_us, backoff_us;
+};
+
 struct sim_control {
     struct thread thread;
     struct call call;
     void (*answered)(struct world *world, struct process *process);
-    struct lease lease; /* milliseconds of now_us */
     bool connected, changes_begun, notified, sweeping;
     int64_t connect_at_us, backoff_us, poll_at_us, expiry_at_us;
     int64_t version;
@@ -244,6 +259,7 @@ struct process {
     int64_t stop_at_us; /* the end of what its threads may take to finish */
     bool closed;        /* its edges are gone, its shards take nothing more */
     struct sim_control control;
+    struct sim_lease lease;
     struct sim_mesh mesh;
     struct sim_shard shard[SHARDS];
     struct sim_writer writer[SHARDS];

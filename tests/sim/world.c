@@ -8,7 +8,8 @@ void trace_line(struct world *self, const char *format, ...)
 {
     if (self->failure[0] != '\0')
         return;
-    char *line = self->line[self->lines++ % TRACE_LINES];
+    GROW(self->lines, self->lines_count, self->lines_cap);
+    char *line = self->lines[self->lines_count++];
     va_list args;
     int n = snprintf(line, TRACE_BYTES, "%11.6f ", (double)self->now_us / 1e6);
     va_start(args, format);
@@ -26,11 +27,11 @@ void fail(struct world *self, const char *format, ...)
     va_end(args);
 }
 
-void trace_print(const struct world *self)
+void trace_print(const struct world *self, uint32_t lines_max)
 {
-    uint64_t from = self->lines > TRACE_LINES ? self->lines - TRACE_LINES : 0;
-    for (uint64_t i = from; i < self->lines; i++)
-        printf("  %s\n", self->line[i % TRACE_LINES]);
+    uint32_t from = self->lines_count > lines_max ? self->lines_count - lines_max : 0;
+    for (uint32_t i = from; i < self->lines_count; i++)
+        printf("  %s\n", self->lines[i]);
 }
 
 /* ---- tasks ---- */

@@ -13,7 +13,6 @@
 #define CLIENTS 11
 #define PROCESSES 32 /* that may start in a run; two edges each: bits of db_row */
 #define TASKS 512
-#define TRACE_LINES 2000
 #define TRACE_BYTES 180
 
 enum mutation {
@@ -112,8 +111,8 @@ struct world {
     struct sim_stats {
         uint64_t steps, moves, deaths, overtaken, checked;
     } stats;
-    uint64_t lines;
-    char line[TRACE_LINES][TRACE_BYTES];
+    char (*lines)[TRACE_BYTES]; /* the trace; kept after the run */
+    uint32_t lines_count, lines_cap;
     char failure[256]; /* "": none */
 };
 
@@ -136,7 +135,8 @@ void trace_line(struct world *self, const char *format, ...) __attribute__((form
         if ((self)->tracing)                                                                       \
             trace_line((self), __VA_ARGS__);                                                       \
     } while (0)
-void trace_print(const struct world *self);
+/* The last lines of it. */
+void trace_print(const struct world *self, uint32_t lines_max);
 /* The first failure of a run is kept. */
 void fail(struct world *self, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
