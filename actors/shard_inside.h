@@ -39,7 +39,7 @@ struct held_slot {
     uint8_t hold;  /* enum hold */
     bool awaits;   /* OPENING: MSG_GIVEN; else that all edges have told it */
     uint16_t told; /* edges that have */
-    int64_t open_at_us;
+    int64_t open_at_us, released_us;
     struct early *early, *early_last;
 };
 
