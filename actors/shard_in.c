@@ -136,7 +136,8 @@ static void take_device(struct shard *self, const struct item *item)
     const struct msg_device *named = item->fixed;
     struct uuid tenant = named->tenant, id = named->device;
     if (item->kind == MSG_WAKE) {
-        if (shard_slot(self, named->slot)->hold == HOLD_OPEN)
+        const struct held_slot *slot = shard_slot(self, named->slot);
+        if (slot->hold == HOLD_OPEN || (slot->hold == HOLD_OPENING && !slot->awaits))
             shard_activate(self, &tenant, &id, named->slot);
         return;
     }
@@ -263,7 +264,8 @@ void shard_take(struct shard *self, const struct item *item)
     case MSG_KICK:
     case MSG_ADMITTED:
     case MSG_ACTOR:
-        self->counts.unexpected++; /* ours to send */
+    case MSG_NEWS:
+        self->counts.unexpected++; /* ours to send, or for edges */
         break;
     }
 }

@@ -117,6 +117,9 @@ void moves_answered(moves_t *self, const struct moves_order *order, const uint64
     self->asked = false;
     for (uint32_t i = 0; epochs != NULL && i < order->count; i++) {
         struct move *move = &self->move[order->slot[i]];
+        bool newer = epochs[i] == 0 || epochs[i] > move->epoch;
+        if (move->state != RESTING || !newer)
+            continue; /* a row that came meanwhile says as much, or more */
         set_state(self, move, epochs[i] == 0 ? REFUSED : IDLE);
         if (epochs[i] != 0)
             move->epoch = (uint32_t)epochs[i];

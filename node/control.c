@@ -1,6 +1,7 @@
 #include "cluster/planner.h"
 #include "node/clock.h"
 #include "node/control_inside.h"
+#include "node/lease_thread.h"
 #include "node/log.h"
 #include "node/mailbox.h"
 #include "node/metrics.h"
@@ -8,22 +9,16 @@
 #include "sql/db.h"
 #include "sql/upkeep.h"
 #include <inttypes.h>
-#include <stdatomic.h>
 
 #define POLL_MS 1000
+/* All devices that are not offline are looked at so often: none is left without its timers. */
+#define SWEEP_MS 600000
 #define DRAIN_LOOK_MS 50
 #define PRUNE_MS 60000
 #define UPKEEP_MS 3600000
 #define UPKEEP_RETRY_MS 60000
 #define BACKOFF_MIN_MS 100
 #define BACKOFF_MAX_MS 2000
-static atomic_bool database_up;
-
-bool control_database_up(void)
-{
-    return atomic_load_explicit(&database_up, memory_order_relaxed);
-}
-
 int64_t control_now_ms(void)
 {
     return clock_boot_us() / 1000;
@@ -61,8 +56,8 @@ static void tell_home(void *arg, const struct uuid *id, unsigned region)
 /* The one place that gives a connection up. */
 static void disconnect(struct control *self, const char *reason)
 {
-    if (atomic_exchange(&database_up, false))
-        log_event(LEVEL_WARNING, "database_away", "reason", "%s", reason);
+    if (self->backoff_ms == BACKOFF_MIN_MS)
+        log_event(LEVEL_WARNING, "control_disconnected", "reason", "%s", reason);
     PQfinish(self->db.conn);
     self->db.conn = NULL;
     self->connect_at = control_now_ms() + self->backoff_ms;
@@ -113,62 +108,8 @@ static void connect_again(struct control *self)
         disconnect(self, self->db.reason);
         return;
     }
+    self->backoff_ms = BACKOFF_MIN_MS;
     self->poll_at = self->expiry_at = 0;
-}
-
-/* No drain: what is not acknowledged is sent again, to whoever serves now. */
-static void end_deposed(const struct control *self)
-{
-    log_event(LEVEL_ERROR, "deposed", "reason",
-              "incarnation %" PRId64 " of this node has been superseded: the process ends",
-              self->incarnation);
-    _exit(CONTROL_EXIT_DEPOSED);
-}
-
-static void obey(const struct control *self, enum lease_order order)
-{
-    switch (order) {
-    case LEASE_EXIT:
-        end_deposed(self);
-        break;
-    case LEASE_SAY_EXPIRED:
-        log_event(LEVEL_WARNING, "lease_expired", "reason", "no renewal was granted in time");
-        break;
-    case LEASE_SAY_RENEWED:
-        log_event(LEVEL_INFO, "lease_renewed", "reason", "the database grants renewals again");
-        break;
-    case LEASE_NOTHING:
-    case LEASE_RENEW:
-        break;
-    }
-}
-
-static void renew(struct control *self)
-{
-    enum lease_event answer = LEASE_FAILED;
-    if (self->db.conn != NULL) {
-        int rc = membership_renew(&self->db, &self->registration.member, self->incarnation);
-        if (rc == ERR_FENCED)
-            answer = LEASE_NO_ROW;
-        else if (control_went_on(self, "renew the lease", rc) && rc == 0)
-            answer = LEASE_GRANTED;
-    }
-    if (answer == LEASE_GRANTED) {
-        self->backoff_ms = BACKOFF_MIN_MS;
-        if (!atomic_exchange(&database_up, true))
-            log_event(LEVEL_INFO, "database_up", "session", "%s", self->name);
-    }
-    obey(self, lease_answer(&self->lease, answer, control_now_ms()));
-}
-
-static void keep_lease(struct control *self)
-{
-    enum lease_order order;
-    while ((order = lease_tick(&self->lease, control_now_ms())) != LEASE_NOTHING) {
-        obey(self, order);
-        if (order == LEASE_RENEW)
-            renew(self);
-    }
 }
 
 static void take_notifications(struct control *self)
@@ -182,27 +123,33 @@ static void take_notifications(struct control *self)
         if (strcmp(notify->relname, "gito_changes") == 0)
             self->poll_at = 0;
         else
-            self->lease.due_ms = self->poll_at = 0; /* the view changed: are we still in it? */
+            self->poll_at = 0; /* the view changed */
         PQfreemem(notify);
     }
+}
+
+/* Devices of a dead owner's slots have timers to be watched. */
+static void begin_sweep(struct control *self)
+{
+    self->sweeping = true;
+    self->sweep_at = control_now_ms() + SWEEP_MS;
+    self->awake = (struct uuid){0};
 }
 
 static bool read_view(struct control *self)
 {
     struct view_rows rows;
-    unsigned owned = slots_count(&self->view.slots, self->view.number);
     int rc = membership_view_read(&self->db, self->view.version, &rows);
     if (!control_went_on(self, "read the view", rc))
         return false;
     if (rc != 0)
         return true;
-    control_view_take(&self->view, &rows);
+    bool inherited = control_view_take(&self->view, &rows);
     membership_view_free(&rows);
-    /* Devices of a dead owner's slots have timers to be watched. */
-    if (slots_count(&self->view.slots, self->view.number) > owned) {
-        self->sweeping = true;
-        self->awake = (struct uuid){0};
-    }
+    if (!control_view_is_member(&self->view, self->incarnation))
+        lease_end_deposed(self->incarnation, "is no member any more");
+    if (inherited)
+        begin_sweep(self);
     return true;
 }
 
@@ -291,7 +238,6 @@ static void work(struct control *self)
 {
     if (self->db.conn == NULL && control_now_ms() >= self->connect_at)
         connect_again(self);
-    keep_lease(self);
     drain(self);
     if (self->db.conn == NULL)
         return;
@@ -299,6 +245,8 @@ static void work(struct control *self)
     bool up = self->db.conn != NULL;
     if (up && control_now_ms() >= self->poll_at)
         up = read_changes(self);
+    if (up && control_now_ms() >= self->sweep_at)
+        begin_sweep(self);
     if (up && self->sweeping)
         up = sweep_page(self);
     if (up && control_now_ms() >= self->expiry_at)
@@ -314,7 +262,7 @@ static void work(struct control *self)
 /* Milliseconds until something is due. */
 static long idle_ms(const struct control *self)
 {
-    int64_t next = lease_next_ms(&self->lease);
+    int64_t next = INT64_MAX;
     if (self->draining && !self->drained)
         return DRAIN_LOOK_MS;
     if (self->db.conn == NULL)
@@ -361,12 +309,10 @@ static struct control *control_new(zsock_t *pipe, const struct control_args *arg
     self->config = args->config;
     self->pipe = pipe;
     self->incarnation = args->incarnation;
-    self->sweeping = true;
+    begin_sweep(self);
     self->backoff_ms = BACKOFF_MIN_MS;
     registration_init(&self->registration, args->config, args->mesh_key);
     registration_session(args->config, args->incarnation, self->name, sizeof self->name);
-    /* Due at once: the registration was granted some time ago. */
-    lease_init(&self->lease, LEASE_TTL_MS, control_now_ms() - LEASE_TTL_MS / 4);
     changes_init(&self->changes);
     self->prune_at = control_now_ms() + PRUNE_MS;
     self->reports = mailbox_open("control", 0);
@@ -390,7 +336,6 @@ static void leave(struct control *self)
     if (self->db.conn != NULL && membership_leave(&self->db, &self->registration.member,
                                                   self->incarnation, planner_place) == 0)
         log_event(LEVEL_INFO, "left", "session", "%s", self->name);
-    atomic_store(&database_up, false);
 }
 
 void control_actor(zsock_t *pipe, void *args)

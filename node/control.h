@@ -1,14 +1,15 @@
 #pragma once
 /*
- * control - this node as a member of its cluster: registration, lease, changes feed, upkeep.
+ * control - this node as a member of its cluster: registration, view, moves of slots, others'
+ * deaths, changes feed, upkeep. (Its lease: lease_thread.h.)
  *
- * In:    NOTIFY gito_view and gito_changes, table changes, the clock.
- * Out:   mailboxes "shard-N": MSG_CHANGED, MSG_WAKE; the node's row and slots in the database.
- * Owner: one PGconn of its own, which nothing else can block.
- * Bound: a page of rows, and a frame of LIMIT_FRAME_ITEMS a shard, at a time.
- * Holds: 1. While the database is away everything here waits and tries again; nothing ends.
- *        2. A renewal answered by zero rows ends the process (exit status 4): another
- *           incarnation has taken over, and the fence refuses whatever this one writes.
+ * In:    NOTIFY gito_view and gito_changes, table changes, the clock; mailboxes "control-0" (what
+ * the mesh says of peers), "control-released-0" (slots that shards have released). Out:   mailboxes
+ * "shard-N", "edge-N": MSG_NODE, MSG_SLOT, MSG_HOME, MSG_CHANGED, MSG_WAKE; "mesh-view-0"; rows of
+ * the cluster's tables. Owner: one PGconn of its own. Bound: a page of rows, and a frame of
+ * LIMIT_FRAME_ITEMS a shard, at a time. Holds: 1. While the database is away everything here waits
+ * and tries again; nothing ends.
+ *        2. A view in which this incarnation is no member ends the process (exit status 4).
  *        3. LISTEN comes before the first read, and each second is polled: a lost NOTIFY costs a
  *           second, never a change.
  *
@@ -22,8 +23,6 @@
 #include <stdint.h>
 
 struct config;
-
-#define CONTROL_EXIT_DEPOSED 4
 
 /* Before the other threads start: migrates when DATABASE_ADMIN_URL is set, checks the schema's
  * version, makes this process the next incarnation of its node. While the database is away it
@@ -43,9 +42,6 @@ struct control_args {
 /* By its pipe: give all slots away, then signal. */
 #define CONTROL_DRAIN "DRAIN"
 
-/* A zactor; frees `args`. It renews until $TERM, so it is the last to be ended; then the node's
- * state is 'left'. The shards' mailboxes must be open. */
+/* A zactor; frees `args`. At $TERM the node's state is 'left', so it ends after all that writes.
+ * The shards' mailboxes must be open. */
 void control_actor(zsock_t *pipe, void *args);
-
-/* For /readyz: the last renewal was granted, and none is overdue. Any thread may ask. */
-bool control_database_up(void);

@@ -2,12 +2,11 @@
 /*
  * control_inside - what the files of the control thread share.
  *
- *   control.c        its loop: lease, changes, upkeep, coming and going
+ *   control.c        its loop: view, changes, upkeep, coming and going
  *   control_judge.c  others' leases that run out, votes against who does not answer
  *   control_moves.c  giving slots away
  *   control_view.c   the cluster as read, and telling this node's threads of it
  */
-#include "cluster/lease.h"
 #include "node/config.h"
 #include "node/control.h"
 #include "node/control_register.h"
@@ -30,7 +29,6 @@ struct control {
     char name[96]; /* of its sessions: node/incarnation */
     struct registration registration;
     struct ask db; /* conn NULL: away */
-    struct lease lease;
     struct changes changes;
     struct home_reader homes;
     struct control_view view;
@@ -41,7 +39,8 @@ struct control {
     bool sweeping;
     bool draining, moving_clients, drained; /* by SIGTERM: slots, then clients, then main is told */
     int64_t drain_until;
-    int64_t backoff_ms, connect_at, poll_at, prune_at, upkeep_at, expiry_at; /* boot clock, ms */
+    int64_t backoff_ms, connect_at, poll_at, prune_at, upkeep_at, expiry_at,
+        sweep_at; /* boot clock, ms */
 };
 
 /* control.c */

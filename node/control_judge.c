@@ -1,6 +1,7 @@
 /* Whose lease has run out is declared dead; who does not answer is voted against. */
 #include "cluster/planner.h"
 #include "node/control_inside.h"
+#include "node/lease_thread.h"
 #include "node/log.h"
 #include "node/mailbox.h"
 #include "node/mesh.h"
@@ -36,7 +37,7 @@ bool control_bury(struct control *self)
     size_t buried = 0;
     int64_t left = INT64_MAX;
     self->expiry_at = control_now_ms() + EXPIRY_MS;
-    if (!lease_may_judge(&self->lease, control_now_ms()))
+    if (!lease_thread_may_judge())
         return true;
     int rc = membership_expiry_ms(&self->db, &self->registration.member, &left);
     if (!control_went_on(self, "read the leases", rc) || rc != 0)
@@ -51,8 +52,8 @@ bool control_bury(struct control *self)
     rc = membership_bury(&self->db, &self->registration.member, self->incarnation, planner_place,
                          &buried);
     if (rc == ERR_FENCED)
-        self->lease.due_ms = 0;
-    else if (!control_went_on(self, "declare a node dead", rc))
+        lease_end_deposed(self->incarnation, "may not judge others any more");
+    if (!control_went_on(self, "declare a node dead", rc))
         return false;
     if (rc == 0)
         log_event(LEVEL_WARNING, "nodes_buried", "text", "%zu nodes whose lease ran out", buried);

@@ -1,5 +1,6 @@
 /* This node's slots that are to be others': released by their shards, committed, given. */
 #include "node/control_inside.h"
+#include "node/lease_thread.h"
 #include "node/mailbox.h"
 #include "proto/check.h"
 
@@ -39,7 +40,7 @@ static bool commit(struct control *self, const struct moves_order *order)
     if (rc == 0)
         tell_moved(self, order, epochs);
     else if (rc == ERR_FENCED)
-        self->lease.due_ms = 0;
+        lease_end_deposed(self->incarnation, "owns nothing any more");
     else
         return control_went_on(self, "give slots away", rc) && rc != ERR_REFUSED;
     return true;

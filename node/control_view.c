@@ -31,6 +31,7 @@ void control_view_open(struct control_view *self, const struct config *config, u
         open_outlet(&self->shards[i], "shard", i);
     self->mesh = mailbox_connect("mesh-view", 0, 0);
     self->moves = moves_new(number);
+    news_init(&self->news);
     CHECK(self->moves != NULL);
 }
 
@@ -52,6 +53,7 @@ void control_view_close(struct control_view *self)
     for (unsigned i = 0; i < LIMIT_NODES; i++)
         free_node(&self->nodes[i]);
     slots_free(&self->slots);
+    news_free(&self->news);
     moves_destroy(&self->moves);
 }
 
@@ -129,6 +131,13 @@ enum member_state control_view_own_state(const struct control_view *self)
     return own != NULL ? own->state : MEMBER_ACTIVE;
 }
 
+bool control_view_is_member(const struct control_view *self, int64_t incarnation)
+{
+    const struct view_node *own = self->nodes[self->number];
+    return own == NULL ||
+           (own->incarnation == incarnation && lives(own) && own->state != MEMBER_CONDEMNED);
+}
+
 static void tell_node(struct control_view *self, const struct view_node *node)
 {
     struct msg_node item = {.node = node->number,
@@ -163,6 +172,7 @@ static bool take_node(struct control_view *self, struct view_node *row)
     free_node(at);
     *at = copy;
     tell_node(self, copy);
+    news_node(&self->news, copy->number);
     return true;
 }
 
@@ -178,6 +188,7 @@ static bool lose_absent(struct control_view *self, const struct view_rows *rows)
             continue;
         self->nodes[n]->state = MEMBER_DEAD;
         tell_node(self, self->nodes[n]);
+        news_node(&self->news, (uint16_t)n);
         any = true;
     }
     return any;
@@ -244,7 +255,8 @@ void control_view_tell_elsewhere(struct control_view *self)
 
 /* ---- slots ---- */
 
-static void take_slot(struct control_view *self, const struct view_slot *row)
+/* True: it is inherited. */
+static bool take_slot(struct control_view *self, const struct view_slot *row)
 {
     uint16_t slot = msg_slot(row->region, row->slot);
     struct slot former = slots_get(&self->slots, slot);
@@ -255,10 +267,12 @@ static void take_slot(struct control_view *self, const struct view_slot *row)
         log_event(LEVEL_WARNING, "slot_refused", "reason", "slot %u of region %u: %s", row->slot,
                   row->region, err_text(rc));
     if (rc <= 0)
-        return;
+        return false;
+    if (now.owner != former.owner)
+        news_slot(&self->news, row->region, former.owner, now.owner);
     moves_row(self->moves, slot, now.epoch, now.owner, now.target);
     if (now.epoch == former.epoch)
-        return;
+        return false;
     bool awaits = now.owner == self->number && former.owner != self->number &&
                   now.epoch == former.epoch + 1 && control_view_lives(self, former.owner);
     struct msg_slot item = {.slot = slot,
@@ -268,19 +282,35 @@ static void take_slot(struct control_view *self, const struct view_slot *row)
                             .epoch = now.epoch};
     add(&self->shards[row->slot % (unsigned)self->config->shards], MSG_SLOT, &item, sizeof item);
     control_view_tell_edges(self, MSG_SLOT, &item, sizeof item);
+    return now.owner == self->number && !awaits;
 }
 
-void control_view_take(struct control_view *self, struct view_rows *rows)
+/* What was there when this node came is no news. */
+static void tell_news(struct control_view *self, const struct view_rows *rows)
 {
-    bool members = false;
+    if (self->version == 0)
+        news_clear(&self->news);
+    const struct buf *text = news_finish(&self->news, self->nodes, rows);
+    struct msg_news item = {.version = rows->version, .text_len = (uint32_t)text->len};
+    struct span span = {text->data, text->len};
+    for (unsigned i = 0; i < (unsigned)self->config->edges; i++)
+        CHECK(frame_add(&self->edges[i].frame, MSG_NEWS, &item, sizeof item, &span, 1) == 0);
+    news_clear(&self->news);
+}
+
+bool control_view_take(struct control_view *self, struct view_rows *rows)
+{
+    bool members = false, inherited = false;
     if (rows->version == self->version)
-        return;
+        return false;
     for (size_t i = 0; i < rows->nodes_count; i++)
         members |= take_node(self, &rows->nodes[i]);
     members |= lose_absent(self, rows);
     if (members)
         tell_mesh(self);
     for (size_t i = 0; i < rows->slots_count; i++)
-        take_slot(self, &rows->slots[i]);
+        inherited |= take_slot(self, &rows->slots[i]);
+    tell_news(self, rows);
     self->version = rows->version;
+    return inherited;
 }

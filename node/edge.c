@@ -191,6 +191,10 @@ static void take_frame(struct edge *self, const void *data, size_t len)
         case MSG_HOME:
             edge_lanes_take(self, &item);
             break;
+        case MSG_NEWS:
+            edge_events_news(self, ((const struct msg_news *)item.fixed)->version, item.texts,
+                             item.texts_len);
+            break;
         default:
             metrics_add(METRIC_UNEXPECTED, 1);
         }
@@ -282,6 +286,7 @@ static void on_second(struct ev_loop *loop, ev_timer *watcher, int events)
     edge_lanes_second(watcher->data);
     edge_mqtt_second(watcher->data);
     edge_live_second(watcher->data);
+    edge_events_second(watcher->data);
 }
 
 static void start_watchers(struct edge *self)

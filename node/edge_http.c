@@ -2,9 +2,10 @@
  * metrics are answered here; everything else is a file of the dashboard. */
 #include "node/chunked.h"
 #include "node/clock.h"
-#include "node/control.h"
 #include "node/edge_inside.h"
+#include "node/lease_thread.h"
 #include "node/metrics.h"
+#include "node/rest_params.h"
 #include "proto/check.h"
 
 #define REPLY_CHUNK 65536
@@ -15,7 +16,8 @@ struct exchange {
     struct edge *edge;
     struct lws *wsi;
     struct msg_ref ref;
-    struct request *request; /* until it is handed over */
+    struct request *request;     /* until it is handed over */
+    struct event_stream *stream; /* the answer goes on and on */
     struct buf reply;
     size_t sent;
     struct msg_admitted budget;
@@ -83,7 +85,8 @@ static int answer(struct exchange *x, const struct answer *a)
 {
     uint8_t header[LWS_PRE + 2048], *start = header + LWS_PRE, *at = start,
                                     *end = header + sizeof header - 1;
-    if (lws_add_http_common_headers(x->wsi, (unsigned)a->status, a->type, x->reply.len, &at, end) ||
+    lws_filepos_t length = x->stream != NULL ? LWS_ILLEGAL_HTTP_CONTENT_LEN : x->reply.len;
+    if (lws_add_http_common_headers(x->wsi, (unsigned)a->status, a->type, length, &at, end) ||
         add_header(x->wsi, "retry-after:", a->retry_after, &at, end) ||
         add_header(x->wsi, "allow:", a->allow, &at, end) || add_budget(x, &at, end) ||
         add_header(x->wsi, "www-authenticate:", a->status == 401 ? "Bearer" : NULL, &at, end) ||
@@ -94,7 +97,7 @@ static int answer(struct exchange *x, const struct answer *a)
         return -1;
     if (x->is_head)
         buf_free(&x->reply);
-    if (x->reply.len == 0)
+    if (x->reply.len == 0 && x->stream == NULL)
         return completed(x);
     x->sent = 0;
     lws_callback_on_writable(x->wsi);
@@ -170,7 +173,7 @@ static int answer_probe(struct exchange *x, const char *path, int *ret_rc)
     if (strcmp(path, "/livez") == 0) {
         *ret_rc = plain(x, 200, text, "ok\n");
     } else if (strcmp(path, "/readyz") == 0) {
-        bool ready = control_database_up() && !x->edge->stopping;
+        bool ready = lease_database_up() && !x->edge->stopping;
         *ret_rc = plain(x, ready ? 200 : 503, text, ready ? "ok\n" : "the database is away\n");
     } else if (strcmp(path, "/api/health") == 0) {
         *ret_rc = plain(x, 200, json, "{\"status\":\"ok\"}");
@@ -225,28 +228,7 @@ static int serve_file(struct exchange *x, const char *path)
 
 /* ---- REST ---- */
 
-static bool unreserved(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           strchr("-._~:,", c) != NULL;
-}
-
-/* libwebsockets has decoded the arguments; they are encoded again, so that a decoded '&' or '='
- * is not taken for a separator. */
-static void put_argument(struct buf *out, const char *text)
-{
-    bool value = false;
-    if (out->len > 0)
-        buf_putc(out, '&');
-    for (; *text != '\0'; text++) {
-        if (unreserved(*text) || (*text == '=' && !value))
-            buf_putc(out, *text);
-        else
-            buf_printf(out, "%%%02X", (unsigned char)*text);
-        value = value || *text == '=';
-    }
-}
-
+/* libwebsockets has decoded the arguments. */
 static void read_arguments(struct exchange *x)
 {
     char text[LIMIT_ADDRESS_BYTES + 1];
@@ -254,7 +236,7 @@ static void read_arguments(struct exchange *x)
         x->request->query.failed = true;
     for (int i = 0;
          lws_hdr_copy_fragment(x->wsi, text, sizeof text, WSI_TOKEN_HTTP_URI_ARGS, i) > 0; i++)
-        put_argument(&x->request->query, text);
+        rest_params_put(&x->request->query, text);
 }
 
 /* 0; -1: there is a token, and it is not good. */
@@ -291,12 +273,15 @@ static int too_large(struct exchange *x)
     return problem(x, 413, "too_large", "the body is larger than 1 MiB", NULL);
 }
 
-/* Its owner is asked first; the database knows the rest. */
-static int ask_actor(struct exchange *x, struct msg_ask *ask)
+/* Of an actor its owner is asked first; the database knows the rest. */
+static int admit(struct exchange *x)
 {
-    struct uuid tenant = ask->tenant, device = ask->device;
-    ask->ref = x->ref;
-    edge_give(x->edge, edge_slot(x->edge, &tenant, &device), MSG_ASK, ask, NULL, 0);
+    struct msg_ask ask = {0};
+    if (!request_names_actor(x->request, &ask))
+        return hand_over(x);
+    struct uuid tenant = ask.tenant, device = ask.device;
+    ask.ref = x->ref;
+    edge_give(x->edge, edge_slot(x->edge, &tenant, &device), MSG_ASK, &ask, NULL, 0);
     return 0;
 }
 
@@ -317,10 +302,10 @@ static int proceed(struct exchange *x)
     x->body_done = true;
     if (x->request->body.failed)
         return too_large(x);
-    if (!x->request->has_claims)
-        return hand_over(x);
-    struct msg_admit admit = {.tenant = x->request->claims.tenant, .ref = x->ref};
-    edge_give(x->edge, edge_slot(x->edge, &admit.tenant, NULL), MSG_ADMIT, &admit, NULL, 0);
+    if (!x->request->has_claims || request_is_order(x->request))
+        return admit(x);
+    struct msg_admit item = {.tenant = x->request->claims.tenant, .ref = x->ref};
+    edge_give(x->edge, edge_slot(x->edge, &item.tenant, NULL), MSG_ADMIT, &item, NULL, 0);
     return 0;
 }
 
@@ -333,9 +318,8 @@ void edge_http_admitted(struct edge *self, const struct msg_admitted *admitted)
         return;
     x->budget = *admitted;
     x->asked = true;
-    struct msg_ask ask = {0};
     if (admitted->admitted) {
-        rc = request_names_actor(x->request, &ask) ? ask_actor(x, &ask) : hand_over(x);
+        rc = admit(x);
     } else {
         char after[24];
         snprintf(after, sizeof after, "%u", admitted->reset_s);
@@ -348,6 +332,14 @@ void edge_http_admitted(struct edge *self, const struct msg_admitted *admitted)
         edge_close(self, x->wsi, LWS_TO_KILL_ASYNC);
 }
 
+static int begin_stream(struct exchange *x, const struct request *answered)
+{
+    x->stream = edge_events_open(x->edge, x->wsi, answered->claims.expires_s);
+    if (x->stream == NULL)
+        return problem(x, 503, "busy", "too many streams of events are open", "10");
+    return answer(x, &(struct answer){200, answered->reply_type, NULL, NULL});
+}
+
 void edge_http_answer(struct edge *self, struct request *answered)
 {
     struct exchange *x = edge_peer(self, &answered->ref, PEER_HTTP);
@@ -358,7 +350,8 @@ void edge_http_answer(struct edge *self, struct request *answered)
     buf_init(&answered->reply, 0);
     struct answer a = {answered->status, answered->reply_type, answered->retry_after,
                        answered->allow};
-    if (answer(x, &a) != 0)
+    bool streams = answered->reply_streams && !x->is_head;
+    if ((streams ? begin_stream(x, answered) : answer(x, &a)) != 0)
         edge_close(self, x->wsi, LWS_TO_KILL_ASYNC);
 }
 
@@ -452,6 +445,7 @@ void edge_http_end(void *exchange)
     if (x->edge == NULL)
         return;
     request_destroy(&x->request);
+    edge_events_close(&x->stream);
     buf_free(&x->reply);
     edge_unref(x->edge, &x->ref);
     x->edge = NULL;
@@ -469,7 +463,9 @@ int edge_http_callback(struct lws *wsi, enum lws_callback_reasons reason, void *
     case LWS_CALLBACK_HTTP_BODY_COMPLETION:
         return x->request != NULL && !x->body_done ? proceed(x) : 0;
     case LWS_CALLBACK_HTTP_WRITEABLE:
-        return x != NULL && x->edge != NULL ? write_more(x) : 0;
+        if (x == NULL || x->edge == NULL)
+            return 0;
+        return x->stream != NULL ? edge_events_write(x->stream) : write_more(x);
     case LWS_CALLBACK_HTTP_FILE_COMPLETION:
         return lws_http_transaction_completed(wsi) ? -1 : 0;
     case LWS_CALLBACK_CLOSED_HTTP:

@@ -11,6 +11,7 @@
  *   edge_watch.c  what MQTT clients subscribe to; events to them
  *   edge_http.c   HTTP: REST to the query threads, probes, metrics, files of the dashboard
  *   edge_live.c   live WebSocket
+ *   edge_events.c changes of the cluster's view, as server-sent events
  */
 #include "cluster/lanes.h"
 #include "node/config.h"
@@ -33,6 +34,7 @@ struct peer {
 };
 
 struct mqtt_conn;
+struct event_stream;
 
 /* Readings remembered as told: those of the seconds before an owner's death. */
 #define EDGE_TOLD 32768
@@ -73,6 +75,10 @@ struct edge {
     struct readings *readings; /* scratch of the parser */
     int64_t last_arrival_us;   /* the next reading's is later: their order is kept */
     struct buf scratch;
+
+    struct event_stream *streams;
+    unsigned streams_count;
+    int64_t view_version; /* that control told of last; 0: of none yet */
 
     char elsewhere[160]; /* draining: where its clients are sent; "": it is not */
     uint32_t drain_at;   /* the connection that was looked at last */
@@ -170,3 +176,14 @@ void edge_live_event(struct edge *self, void *connection, const struct msg_event
                      const uint8_t *texts);
 void edge_live_second(struct edge *self); /* tokens expire */
 void edge_live_goodbye(struct edge *self);
+
+/* edge_events.c */
+/* A stream on a connection whose header the caller writes, until its token expires. NULL: there are
+ * too many. */
+struct event_stream *edge_events_open(struct edge *self, struct lws *wsi, int64_t expires_s);
+/* Idempotent. */
+void edge_events_close(struct event_stream **stream_p);
+/* The connection takes bytes. -1: it is to be closed. */
+int edge_events_write(struct event_stream *stream);
+void edge_events_news(struct edge *self, int64_t version, const void *text, size_t len);
+void edge_events_second(struct edge *self);

@@ -7,6 +7,7 @@
 #include "node/config.h"
 #include "node/control.h"
 #include "node/edge.h"
+#include "node/lease_thread.h"
 #include "node/log.h"
 #include "node/mesh.h"
 #include "node/notifier.h"
@@ -38,7 +39,7 @@ struct node {
     char mesh_key[MESH_KEY_SIZE], mesh_secret[MESH_KEY_SIZE];
     struct mesh_loop loop;
     zactor_t *edges[LIMIT_EDGES], *shards[LIMIT_SHARDS], *writers[LIMIT_WRITERS];
-    zactor_t *queries[LIMIT_QUERIES], *redis, *notifier, *control, *mesh;
+    zactor_t *queries[LIMIT_QUERIES], *redis, *notifier, *control, *lease, *mesh;
 };
 
 static void *args_of(const void *args, size_t size)
@@ -71,6 +72,7 @@ static void start_mesh(struct node *self)
 static void start_threads(struct node *self)
 {
     const struct config *config = self->config;
+    self->lease = START(lease_actor, lease_args, config, self->incarnation);
     start_mesh(self);
     for (unsigned i = 0; i < config->shards; i++)
         self->shards[i] =
@@ -135,6 +137,7 @@ static void end_threads(struct node *self)
         zactor_destroy(&self->queries[i]);
     zactor_destroy(&self->redis);
     zactor_destroy(&self->notifier);
+    zactor_destroy(&self->lease); /* renewed once more, it would see itself gone */
     zactor_destroy(&self->control);
     zactor_destroy(&self->mesh);
 }

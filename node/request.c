@@ -55,3 +55,10 @@ bool request_names_actor(const struct request *self, struct msg_ask *ret_ask)
                          memcmp(path + least, passivate, sizeof passivate - 1) == 0;
     return true;
 }
+
+bool request_is_order(const struct request *self)
+{
+    static const char prefix[] = "/api/v1/cluster";
+    return self->claims.role == ROLE_SUPER_ADMIN && self->path.len >= sizeof prefix - 1 &&
+           memcmp(self->path.data, prefix, sizeof prefix - 1) == 0;
+}

@@ -49,6 +49,7 @@ struct request {
     const char *reply_type; /* content type, static */
     char retry_after[16];   /* header Retry-After, where not empty */
     char allow[64];         /* header Allow, where not empty */
+    bool reply_streams;     /* the answer has no end: changes of the cluster's view follow */
     struct buf reply;
     struct principal principal; /* LOGIN */
     unsigned region;            /* LOGIN, WATCH: number of the device's, or the tenant's */
@@ -59,3 +60,6 @@ void request_destroy(struct request **self_p);
 /* It is an operator's, for /cluster/actors/{tenant}/{device} or below it: what its owner is to be
  * asked first. */
 bool request_names_actor(const struct request *self, struct msg_ask *ret_ask);
+/* It is an operator's, below /cluster: it does not wait for his tenant's budget, which may be kept
+ * by the very node that he is to evict. */
+bool request_is_order(const struct request *self);

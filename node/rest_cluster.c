@@ -172,3 +172,12 @@ void cluster_actor(struct call *call)
     if (ask(call, sql, 8, values, &rows))
         reply_row(call, 200, rows, "device");
 }
+
+/* The edge goes on from here: edge_events.c. */
+void cluster_events(struct call *call)
+{
+    call->request->status = 200;
+    call->request->reply_type = "text/event-stream";
+    call->request->reply_streams = true;
+    buf_clear(&call->request->reply);
+}

@@ -113,3 +113,23 @@ int rest_params_flag(const char *text, int *ret_flag)
         return ERR_MALFORMED;
     return 0;
 }
+
+static bool unreserved(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           strchr("-._~:,", c) != NULL;
+}
+
+void rest_params_put(struct buf *out, const char *argument)
+{
+    bool value = false;
+    if (out->len > 0)
+        buf_putc(out, '&');
+    for (const char *text = argument; *text != '\0'; text++) {
+        if (unreserved(*text) || (*text == '=' && !value))
+            buf_putc(out, *text);
+        else
+            buf_printf(out, "%%%02X", (unsigned char)*text);
+        value = value || *text == '=';
+    }
+}

@@ -4,7 +4,7 @@
  *
  * Bound: PARAMS_MAX pairs; what is past them, and the second of two with one name, is not seen.
  */
-#include "proto/err.h"
+#include "proto/buf.h"
 #include <stddef.h>
 #include <stdint.h>
 
@@ -26,3 +26,6 @@ int rest_params_integer(const char *text, int64_t least, int64_t most,
                         int64_t *ret_value) MUST_CHECK;
 /* true, false, 1, 0 in any case. 0 or ERR_MALFORMED. */
 int rest_params_flag(const char *text, int *ret_flag) MUST_CHECK;
+/* Adds an argument `name=value` that somebody has decoded already, encoded again, so that a decoded
+ * '&' or '=' is not taken for a separator. */
+void rest_params_put(struct buf *out, const char *argument);

@@ -25,6 +25,7 @@ static const size_t fixed_sizes[] = {
     [MSG_SNAPSHOT] = sizeof(struct msg_snapshot), [MSG_GIVEN] = sizeof(struct msg_slot),
     [MSG_ACK] = sizeof(struct msg_ack),           [MSG_EVENT] = sizeof(struct msg_event),
     [MSG_KICK] = sizeof(struct msg_kick),         [MSG_ADMITTED] = sizeof(struct msg_admitted),
+    [MSG_NEWS] = sizeof(struct msg_news),
 };
 #define KINDS (sizeof fixed_sizes / sizeof *fixed_sizes)
 
@@ -38,6 +39,7 @@ static size_t texts_expected(enum msg_kind kind, const void *fixed)
     const struct msg_ack *ack = fixed;
     const struct msg_event *event = fixed;
     const struct msg_snapshot *snapshot = fixed;
+    const struct msg_news *news = fixed;
     const struct msg_drain *drain = fixed;
     switch (kind) {
     case MSG_READING:
@@ -57,6 +59,8 @@ static size_t texts_expected(enum msg_kind kind, const void *fixed)
         return drain->reference_len;
     case MSG_SNAPSHOT:
         return (size_t)snapshot->rules_len + snapshot->hours_len + snapshot->latest_len;
+    case MSG_NEWS:
+        return news->text_len;
     case MSG_PRESENCE:
     case MSG_INTEREST:
     case MSG_TOLD:

@@ -54,6 +54,7 @@ enum msg_kind {
     MSG_KICK,     /* shard → edge: close this connection (client id taken over, device deleted) */
     MSG_ADMITTED, /* shard → edge: the answer to ADMIT */
     MSG_ACTOR,    /* shard → edge: the answer to ASK */
+    MSG_NEWS,     /* control → edge: what changed in the view, for operators; its text */
 };
 
 /* Where an answer goes: node, edge thread, its connection, and which use of that connection's
@@ -258,6 +259,11 @@ struct msg_event {
     int64_t timestamp_us;
     uint16_t topic_len;
     uint32_t body_len;
+} __attribute__((packed));
+
+struct msg_news {
+    int64_t version; /* of the view that it leads to */
+    uint32_t text_len;
 } __attribute__((packed));
 
 struct msg_kick {

@@ -86,7 +86,7 @@ struct view_region {
 };
 struct view_rows {
     int64_t version;         /* equal to `since`: nothing changed, and nothing else is here */
-    struct view_node *nodes; /* all that live, and those that ended but still own slots */
+    struct view_node *nodes; /* all that live, those that still own slots, who ended just now */
     struct view_slot *slots; /* changed after `since`, by region and slot */
     struct view_region *regions;
     size_t nodes_count, slots_count, regions_count;

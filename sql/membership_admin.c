@@ -26,7 +26,7 @@ int membership_rebalance(struct ask *db, placement_fn *plan, const struct member
     if (rc == 0)
         rc = view_plan_apply(&edit, plan, VIEW_PLAN_HOLD_DOWN_EVER, 0, &changes);
     if (rc == 0)
-        rc = write_audit(db, audit, "ring.rebalance", NULL);
+        rc = write_audit(db, audit, "cluster.rebalance", NULL);
     if (rc == 0)
         rc = view_edit_finish(&edit, changes > 0);
     if (rc != 0)
@@ -89,7 +89,7 @@ int membership_drain(struct ask *db, const char *node_id, placement_fn *plan,
                      const struct membership_audit *audit)
 {
     static const struct order drain = {
-        .action = "node.drain",
+        .action = "cluster.node.drain",
         .sql = "UPDATE cluster_nodes SET state = 'draining' WHERE node_id = $1 "
                "AND number IS NOT NULL AND state IN ('active', 'draining')",
         .refusal = "is condemned"};
@@ -100,7 +100,7 @@ int membership_cancel_drain(struct ask *db, const char *node_id, placement_fn *p
                             const struct membership_audit *audit)
 {
     static const struct order cancel = {
-        .action = "node.cancel_drain",
+        .action = "cluster.node.cancel-drain",
         .sql = "UPDATE cluster_nodes SET state = 'active' WHERE node_id = $1 "
                "AND number IS NOT NULL AND state = 'draining'",
         .refusal = "is not draining",
@@ -111,7 +111,7 @@ int membership_cancel_drain(struct ask *db, const char *node_id, placement_fn *p
 int membership_evict(struct ask *db, const char *node_id, const struct membership_audit *audit)
 {
     static const struct order evict = {
-        .action = "node.evict",
+        .action = "cluster.node.evict",
         .sql = "UPDATE cluster_nodes SET state = 'condemned', lease_until = clock_timestamp() "
                "WHERE node_id = $1 AND node_id IN (SELECT node_id FROM cluster_live) "
                "AND EXISTS (SELECT FROM cluster_live WHERE node_id <> $1"

@@ -75,6 +75,7 @@ static int read_nodes(struct ask *db, struct view_rows *view)
                  " mesh_key, weight, edges, shards, mesh_version "
                  "FROM cluster_nodes n JOIN cluster_regions r USING (region) "
                  "WHERE n.number IS NOT NULL AND (state NOT IN ('dead', 'left')"
+                 " OR left_at > clock_timestamp() - interval '1 minute'"
                  " OR EXISTS (SELECT FROM cluster_slots WHERE owner = node_id)) ORDER BY n.number",
                  0, NULL);
     if (rows == NULL)

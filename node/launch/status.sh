@@ -6,7 +6,8 @@ declare -A MEMBERS=()
 STATUS_SQL="SELECT n.node_id, n.region, CASE WHEN n.state NOT IN ('dead', 'left')
         AND n.lease_until < now() THEN 'expired' ELSE n.state END, n.incarnation, count(s.slot),
     count(s.slot) FILTER (WHERE s.state = 'moving')
-FROM cluster_nodes n LEFT JOIN cluster_slots s ON s.owner = n.node_id GROUP BY n.node_id ORDER BY 1"
+FROM cluster_nodes n LEFT JOIN cluster_slots s ON s.owner = n.node_id
+WHERE n.number IS NOT NULL GROUP BY n.node_id ORDER BY 1"
 
 read_members() {
     local name rest

@@ -69,7 +69,7 @@ class Apart(Gito):
         for node in self.nodes:
             self.spawn(node)
         for node in self.nodes:
-            self.at(node).wait_ready()
+            self.wait_begun(node)
 
     # The nodes.
 
@@ -105,7 +105,13 @@ class Apart(Gito):
 
     def start_node(self, node=None):
         self.spawn(node or self.door)
-        self.at(node or self.door).wait_ready()
+        self.wait_begun(node or self.door)
+
+    def wait_begun(self, node):
+        door = self.at(node)
+        wait_until(lambda: door.is_ready() or self.node_ended(node) is not None, 60,
+                   "readiness of " + node)
+        assert self.node_ended(node) is None, "%s has ended: %s" % (node, self.node_log(node, 5))
 
     def node_ended(self, node):
         """Its exit status, None while it runs."""

@@ -10,7 +10,6 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import wan  # noqa: E402
 from apart import Apart  # noqa: E402
-from cluster import OPERATOR  # noqa: E402
 from loads import Loads  # noqa: E402
 from members import wait_settled  # noqa: E402
 from running import bring_up, end_well_when_told, show_logs, take_down  # noqa: E402
@@ -36,13 +35,8 @@ def pytest_runtest_makereport(item, call):
     show_logs(outcome.get_result())
 
 
-def several(gito):
-    """Skips the test where the program under test knows no cluster."""
-    if len(gito.nodes) > 1:
-        answer = gito.request("GET", "/cluster", gito.login(*OPERATOR))
-        if answer.status_code in (404, 501):
-            pytest.skip("this build's nodes know no cluster")
-        wait_settled(gito)
+def settled(gito):
+    wait_settled(gito)
     return gito
 
 
@@ -53,7 +47,7 @@ def make_cluster():
 
     def make(nodes=NODES, **options):
         made.append(bring_up(nodes=nodes, **options))
-        return several(made[-1])
+        return settled(made[-1])
 
     yield make
     for gito in made:
@@ -70,7 +64,7 @@ def shared():
     """One cluster for the tests of a file, which leave it as it was."""
     gito = bring_up(nodes=NODES)
     try:
-        yield several(gito)
+        yield settled(gito)
     finally:
         take_down(gito)
 
@@ -87,7 +81,7 @@ def make_apart():
             bring_up(lambda: gito)
             undo.callback(take_down, gito)
             made.append(undo.pop_all())
-        return several(gito)
+        return settled(gito)
 
     yield make
     for undo in reversed(made):

@@ -1,11 +1,16 @@
 """REST for operators, below /cluster: what it tells, what it orders, who may, and what is logged."""
 
+import base64
+import hashlib
+import hmac
+import json
 import threading
+import time
 
 import pytest
 import requests
-from clients import Mqtt
-from cluster import DEVICE, OPERATOR, TENANT, wait_until
+from clients import Mqtt, metric_value
+from cluster import DEVICE, OPERATOR, TENANT, is_alive, wait_until
 from conftest import bring_up, take_down
 from tenants import problem_of
 
@@ -147,24 +152,29 @@ def test_a_plan_changes_nothing_and_a_rebalance_is_logged(one):
     assert one.audit()[len(before):] == [("cluster.rebalance", None, "127.0.0.1")]
 
 
+def hold_the_view(operator):
+    """While the connection's transaction lasts nobody changes the view."""
+    connection = operator.g.pg()
+    connection.autocommit = False
+    connection.cursor().execute("SELECT FROM cluster_version FOR UPDATE")
+    return connection
+
+
 def test_a_plan_names_the_moves(one):
-    """A slot that nobody owns is to be the only node's."""
+    """Slots that nobody owns are to be the only node's, which then sees to it by itself."""
+    connection = hold_the_view(one)
     one.g.sql("UPDATE cluster_slots SET owner = NULL, state = 'free' WHERE slot IN (7, 9)")
-    try:
-        assert one.data("GET", "")["health"] == "critical"
-        assert one.data("GET", "/ring/slots/7")[0]["serves"] is False
-        assert one.data("POST", "/ring/plan") == {
-            "count": 2, "moves": [{"region": "eu", "from": None, "to": NODE, "slots": [7, 9]}]}
-        assert one.data("POST", "/rebalance") == {"moves": 2}
-        assert one.data("GET", "")["health"] == "ok"
-    finally:
-        one.data("POST", "/rebalance")
+    assert one.data("GET", "")["health"] == "critical"
+    assert one.data("GET", "/ring/slots/7")[0]["serves"] is False
+    assert one.data("POST", "/ring/plan") == {
+        "count": 2, "moves": [{"region": "eu", "from": None, "to": NODE, "slots": [7, 9]}]}
+    connection.close()
+    wait_until(lambda: one.data("GET", "")["health"] == "ok", 10, "a healthy cluster")
+    assert one.data("GET", "/ring/slots/7")[0]["owner"] == NODE
 
 
 def test_while_the_view_is_being_changed_an_order_waits_for_its_turn(one):
-    connection = one.g.pg()
-    connection.autocommit = False
-    connection.cursor().execute("SELECT FROM cluster_version FOR UPDATE")
+    connection = hold_the_view(one)
     response = one.g.request("POST", "/cluster/rebalance", one.token)
     assert response.status_code == 503 and response.headers["Retry-After"] == "1"
     assert problem_of(response)["code"] == "busy"
@@ -204,3 +214,127 @@ def test_the_document_tells_every_route_and_its_captures(one):
     drain = paths["/cluster/nodes/{node_id}/drain"]["post"]
     assert drain["parameters"][0]["name"] == "node_id"
     assert "format" not in drain["parameters"][0]["schema"]
+
+
+def test_an_evicted_node_ends(make_gito):
+    gito = make_gito(nodes="eu-1,us-1")
+    operator = Operator(gito)
+    pid = gito.node_pid("us-1")
+    assert operator.data("POST", "/nodes/us-1/evict", 202)["state"] in ("condemned", "dead")
+    assert operator.data("GET", "")["health"] != "ok"
+    wait_until(lambda: not is_alive(pid), 10, "the end of the evicted node")
+    assert gito.logged("deposed", "us-1")
+    assert operator.data("GET", "/nodes/us-1")["state"] in ("condemned", "dead")
+    assert operator.problem("POST", "/nodes/eu-1/evict", 409)["code"] == "refused"
+    assert operator.audit() == [("cluster.node.evict", "us-1", "127.0.0.1")]
+
+
+# Events.
+
+class Events:
+    """The server-sent events of a stream, one after the other, as (name, data)."""
+
+    def __init__(self, operator, token=None):
+        self.response = requests.get(
+            operator.g.http_url + "/api/v1/cluster/events", stream=True, timeout=20,
+            headers={"Authorization": "Bearer " + (token or operator.token)})
+        self.lines = self.response.iter_lines(chunk_size=1)
+        self.deadline = time.monotonic() + 60
+
+    def next(self):
+        event, data = None, None
+        for line in self.lines:
+            line = line.decode()
+            assert time.monotonic() < self.deadline, "the event did not come"
+            name, _, value = line.partition(": ")
+            if name == "event":
+                event = value
+            elif name == "data":
+                data = json.loads(value)
+            elif line == "" and event:
+                return event, data
+        raise EOFError("the stream has ended")
+
+    def until(self, event, **members):
+        """The data of the next such event that has these members."""
+        while True:
+            name, data = self.next()
+            if name == event and members.items() <= data.items():
+                return data
+
+    def close(self):
+        self.response.close()
+
+
+@pytest.fixture
+def events(one):
+    stream = Events(one)
+    yield stream
+    stream.close()
+
+
+def test_a_stream_begins_with_the_version_and_tells_each_change(one, events):
+    assert events.response.headers["Content-Type"] == "text/event-stream"
+    assert "Content-Length" not in events.response.headers
+    assert events.next() == ("version", {"version": one.data("GET", "")["version"]})
+    one.data("POST", "/nodes/eu-1/drain")
+    drain = events.until("node")
+    one.data("POST", "/nodes/eu-1/cancel-drain")
+    cancel = events.until("node")
+    assert (drain["node_id"], drain["region"], drain["state"]) == (NODE, "eu", "draining")
+    assert (cancel["node_id"], cancel["state"]) == (NODE, "active")
+    assert drain["version"] < cancel["version"]
+    assert events.until("version")["version"] >= cancel["version"]
+
+
+def test_nodes_that_come_and_go_are_events(make_gito):
+    gito = make_gito(nodes="eu-1")
+    operator = Operator(gito)
+    events = Events(operator)
+    gito.launcher("up", "--detach", "--node", "us-1")
+    assert events.until("node", node_id="us-1", state="active")["region"] == "us"
+    assert events.until("slots", region="us", to="us-1")["from"] is None
+    gito.down("--node", "us-1")
+    events.until("node", node_id="us-1", state="draining")
+    events.until("slots", region="us", **{"from": "us-1", "to": "eu-1"})
+    events.until("node", node_id="us-1", state="left")
+    events.close()
+
+
+def test_streams_are_for_operators_and_few(one):
+    for token, status in ((None, 401), (one.g.login(), 403)):
+        assert one.g.request("GET", "/cluster/events", token).status_code == status
+    streams = [Events(one) for _ in range(64)]
+    try:
+        assert one.g.request("GET", "/cluster/events", one.token).status_code == 503
+    finally:
+        for stream in streams:
+            stream.close()
+    wait_until(lambda: metric_value(one.g, "gito_event_streams") == 0, 10, "the end of all streams")
+    head = one.g.request("HEAD", "/cluster/events", one.token)
+    assert head.status_code == 200 and head.headers["Content-Type"] == "text/event-stream"
+
+
+def test_a_stream_ends_with_its_token(one):
+    header, claims, _ = one.token.split(".")
+    claims = json.loads(base64.urlsafe_b64decode(claims + "=="))
+    claims["exp"] = int(time.time()) + 2
+    body = header + "." + base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
+    key = one.g.settings()["JWT_SECRET_KEY"].encode()
+    signature = hmac.new(key, body.encode(), hashlib.sha256).digest()
+    token = body + "." + base64.urlsafe_b64encode(signature).decode().rstrip("=")
+    events = Events(one, token)
+    assert events.next()[0] == "version"
+    with pytest.raises((EOFError, requests.RequestException)):
+        events.until("node", node_id="nobody")
+    assert time.time() >= claims["exp"]
+
+
+def test_orders_wait_for_no_budget(make_gito):
+    """A tenant that has used its requests up does not keep its operator from acting."""
+    gito = make_gito(nodes=NODE, environment={"RATE_LIMIT_PER_MINUTE": "5"})
+    operator = Operator(gito)
+    path = "/tenants/%s/devices" % TENANT
+    wait_until(lambda: gito.request("GET", path, operator.token).status_code == 429, 10, "429")
+    for _ in range(8):
+        assert operator.data("GET", "/nodes/eu-1")["state"] == "active"

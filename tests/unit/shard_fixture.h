@@ -58,6 +58,19 @@ static inline void slot_says(struct fixture *f, enum msg_kind kind, uint16_t own
     receive(f, kind, &item, sizeof item, "");
 }
 
+static inline void node_says(struct fixture *f, uint16_t number, uint16_t life, bool alive)
+{
+    struct msg_node item = {
+        .node = number, .life = life, .alive = alive, .edges = EDGES, .shards = 3};
+    receive(f, MSG_NODE, &item, sizeof item, "");
+}
+
+/* Of an edge of another node. */
+static inline struct msg_ref far_ref(uint16_t node, uint16_t life, uint8_t edge)
+{
+    return (struct msg_ref){.node = node, .life = life, .edge = edge, .slot = SLOT, .epoch = EPOCH};
+}
+
 /* An edge has told all that it says by itself of the slot. */
 static inline void told(struct fixture *f, struct msg_ref ref)
 {
@@ -212,6 +225,27 @@ static inline unsigned take(struct frame *frame, enum msg_kind kind, void *ret_f
     unsigned count = look(frame, kind, ret_fixed, len);
     frame_clear(frame);
     return count;
+}
+
+/* What edge 1 is told of SLOT's owner, once or not at all; epoch 0: nothing. */
+static inline struct msg_slot word(struct fixture *f)
+{
+    struct msg_slot item = {0};
+    unsigned count = take(&shard_output(f->shard)->edge[1], MSG_SLOT, &item, sizeof item);
+    assert_in_range(count, 0, 1);
+    if (count == 1)
+        assert_true(item.slot == SLOT && item.from == OWN && item.from_life == LIFE);
+    return item;
+}
+
+/* Control is told that SLOT is at rest. */
+static inline bool is_released(struct fixture *f)
+{
+    struct msg_slot item = {0};
+    if (take(&shard_output(f->shard)->control, MSG_RELEASED, &item, sizeof item) == 0)
+        return false;
+    assert_true(item.slot == SLOT && item.epoch == EPOCH);
+    return true;
 }
 
 static inline unsigned acks(struct fixture *f, struct msg_ack *ret_ack)

@@ -2,6 +2,7 @@
  * changes, outlives an outage, leaves. */
 #include "node/config.h"
 #include "node/control.h"
+#include "node/lease_thread.h"
 #include "node/mailbox.h"
 #include "node/mesh.h"
 #include "proto/frame.h"
@@ -54,6 +55,13 @@ static int64_t register_again(void)
     return next;
 }
 
+static zactor_t *start_lease(void)
+{
+    struct lease_args *args = xcalloc(1, sizeof *args);
+    *args = (struct lease_args){.config = &config, .incarnation = incarnation};
+    return zactor_new(lease_actor, args);
+}
+
 static zactor_t *start_control(void)
 {
     struct control_args *args = xcalloc(1, sizeof *args);
@@ -65,7 +73,7 @@ static zactor_t *start_control(void)
 static void wait_until_database(bool up)
 {
     int64_t deadline = zclock_mono() + DEADLINE_MS;
-    while (control_database_up() != up) {
+    while (lease_database_up() != up) {
         assert_true(zclock_mono() < deadline);
         zclock_sleep(5);
     }
@@ -164,7 +172,7 @@ static void it_wakes_tells_and_outlives_an_outage(void **state)
     inbox_open(&edge, "edge");
     inbox_open(&mesh, "mesh-view");
     run("UPDATE devices SET status = 'online' WHERE id = '" DEVICE "'");
-    zactor_t *control = start_control();
+    zactor_t *lease = start_lease(), *control = start_control();
     expect_view(&edge);
     expect_view(&shard);
     expect_item(&shard, MSG_WAKE);
@@ -180,6 +188,7 @@ static void it_wakes_tells_and_outlives_an_outage(void **state)
     expect_item(&shard, MSG_CHANGED);
     wait_until_database(true);
 
+    zactor_destroy(&lease);
     zactor_destroy(&control);
     struct ask node = connect_as(pg.app_url, "gito_ingest");
     PGresult *row =
@@ -203,8 +212,9 @@ static void a_superseded_incarnation_ends(void **state)
     assert_true(child >= 0);
     if (child == 0) {
         zsock_t *shard = mailbox_open("shard", 0);
-        zactor_t *control = start_control();
+        zactor_t *lease = start_lease(), *control = start_control();
         zclock_sleep(DEADLINE_MS);
+        zactor_destroy(&lease);
         zactor_destroy(&control);
         zsock_destroy(&shard);
         _exit(0);
@@ -212,7 +222,7 @@ static void a_superseded_incarnation_ends(void **state)
     assert_int_equal(register_again(), incarnation + 1);
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_true(WIFEXITED(status));
-    assert_int_equal(WEXITSTATUS(status), CONTROL_EXIT_DEPOSED);
+    assert_int_equal(WEXITSTATUS(status), LEASE_EXIT_DEPOSED);
 }
 
 static void registration_ends_when_told_to_stop(void **state)

@@ -243,7 +243,7 @@ static void a_drain_gives_all_away_and_can_be_called_off(void **state)
     assert_int_equal(number("SELECT count(*) FROM audit_logs WHERE tenant_id = '" TENANT
                             "' AND user_id = '" USER "' AND ip_address = '127.0.0.1' AND "
                             "resource_type = 'node' AND resource_id = 'eu-1' AND action IN "
-                            "('node.drain', 'node.cancel_drain')"),
+                            "('cluster.node.drain', 'cluster.node.cancel-drain')"),
                      3);
     part(eu, 2);
 }
@@ -269,7 +269,8 @@ static void the_evicted_are_buried_at_once(void **state)
     join(&eu[1], "eu-2");
     long rows = number("SELECT count(*) FROM audit_logs");
     must(&eu[0], membership_evict(&eu[0].db, "eu-2", &audit));
-    assert_int_equal(number("SELECT count(*) FROM audit_logs WHERE action = 'node.evict'"), 1);
+    assert_int_equal(number("SELECT count(*) FROM audit_logs WHERE action = 'cluster.node.evict'"),
+                     1);
     assert_int_equal(membership_renew(&eu[1].db, &eu[1].member, eu[1].incarnation), ERR_FENCED);
     assert_int_equal(membership_drain(&eu[0].db, "eu-2", planner_place, &audit), ERR_REFUSED);
     must(&eu[0], membership_expiry_ms(&eu[0].db, &eu[0].member, &ms));
@@ -310,9 +311,10 @@ static void a_rebalance_is_shown_before_it_is_done(void **state)
     must(&eu[0], membership_rebalance(&eu[0].db, planner_place, &audit, &moved));
     assert_int_equal(moved, 0);
     assert_int_equal(version_now(), version + 1);
-    assert_int_equal(number("SELECT count(*) FROM audit_logs WHERE action = 'ring.rebalance' AND "
-                            "resource_type = 'ring'"),
-                     2);
+    assert_int_equal(
+        number("SELECT count(*) FROM audit_logs WHERE action = 'cluster.rebalance' AND "
+               "resource_type = 'ring'"),
+        2);
     free(moves);
     part(eu, 2);
 }

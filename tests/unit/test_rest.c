@@ -105,6 +105,21 @@ static void decodes_parameters(void **state)
     rest_params_free(&params);
 }
 
+static void arguments_survive_decoding_and_encoding(void **state)
+{
+    (void)state;
+    struct params params;
+    struct buf out;
+    buf_init(&out, 1000);
+    rest_params_put(&out, "a=b=c&d");
+    rest_params_put(&out, "e=\xC3\xA4 +%");
+    assert_int_equal(rest_params_parse((const char *)out.data, out.len, &params), 0);
+    assert_string_equal(rest_params_get(&params, "a"), "b=c&d");
+    assert_string_equal(rest_params_get(&params, "e"), "\xC3\xA4 +%");
+    rest_params_free(&params);
+    buf_free(&out);
+}
+
 static void refuses_malformed_parameters(void **state)
 {
     (void)state;
@@ -296,6 +311,7 @@ int main(void)
         cmocka_unit_test(captures_are_of_their_kind),
         cmocka_unit_test(tells_unknown_paths_from_other_methods),
         cmocka_unit_test(decodes_parameters),
+        cmocka_unit_test(arguments_survive_decoding_and_encoding),
         cmocka_unit_test(refuses_malformed_parameters),
         cmocka_unit_test(bounds_the_number_of_parameters),
         cmocka_unit_test(reads_numbers_and_flags_whole),

@@ -1,0 +1,478 @@
+/* A slot goes to another node with what its devices' actors know, and the edges are told. */
+#include "tests/unit/shard_fixture.h"
+
+/* The next owner, and another node, whose edges watch and send as well. */
+#define NEXT 8
+#define THIRD 9
+#define NEXT_LIFE 2
+
+static void watch(struct fixture *f, struct msg_ref ref, unsigned bits)
+{
+    struct msg_interest item = {
+        .ref = ref, .tenant = tenant, .device = device_id, .bits = (uint8_t)bits};
+    receive(f, MSG_INTEREST, &item, sizeof item, "");
+}
+
+/* SLOT's device is live, two nodes are there. */
+static void begin_source(struct fixture *f)
+{
+    begin(f);
+    node_says(f, NEXT, NEXT_LIFE, true);
+    node_says(f, THIRD, 1, true);
+    make_live(f);
+}
+
+static void release_and_give(struct fixture *f)
+{
+    slot_says(f, MSG_RELEASE, NEXT, EPOCH, 0);
+    commit_all(f);
+    slot_says(f, MSG_GIVE, NEXT, EPOCH + 1, 0);
+}
+
+/* The frame to the next owner's shard of SLOT. */
+static struct frame *given_frame(struct fixture *f)
+{
+    return &shard_output(f->shard)->far[NEXT]->shard[SLOT % LIMIT_SLOTS % 3];
+}
+
+/* The next owner's shard, which hears what the source has for it. */
+static void begin_target(struct fixture *target, struct fixture *source)
+{
+    const struct shard_config config = {
+        .node = NEXT,
+        .life = NEXT_LIFE,
+        .edges = EDGES,
+        .seed = 6,
+        .times = {300 * SECOND, 900 * SECOND, 5 * SECOND, 10 * SECOND, 3600 * SECOND}};
+    *target = (struct fixture){.shard = shard_new(&config), .now_us = source->now_us};
+    assert_non_null(target->shard);
+    node_says(target, OWN, LIFE, true);
+    node_says(target, THIRD, 1, true);
+    slot_says(target, MSG_SLOT, OWN, EPOCH, 0);
+    slot_says(target, MSG_SLOT, NEXT, EPOCH + 1, SLOT_AWAITS);
+}
+
+static void hand_on(struct fixture *source, struct fixture *target)
+{
+    struct span bytes = frame_finish(given_frame(source));
+    assert_int_equal(shard_receive(target->shard, bytes.data, bytes.len, target->now_us), 0);
+    assert_int_equal(shard_count(target->shard)->slots, 1);
+}
+
+static void publish_to_next(struct fixture *target, uint16_t packet_id)
+{
+    struct msg_reading reading = make_reading(target, packet_id, 0);
+    reading.ref = far_ref(THIRD, 1, 1);
+    reading.ref.epoch = EPOCH + 1;
+    reading.ref.packet_id = packet_id;
+    receive(target, MSG_READING, &reading, sizeof reading, PAYLOAD);
+}
+
+/* ---- the source ---- */
+
+/* The kinds of a frame's items, as letters, in order. */
+static void kinds_of(struct frame *frame, char *out, size_t room)
+{
+    struct frame_reader reader;
+    struct item item;
+    size_t n = 0;
+    if (frame->count > 0) {
+        struct span bytes = frame_finish(frame);
+        assert_int_equal(frame_open(&reader, bytes.data, bytes.len), 0);
+        while (frame_next(&reader, &item) == 1 && n + 1 < room)
+            out[n++] = item.kind == MSG_ACK        ? 'A'
+                       : item.kind == MSG_SLOT     ? 'S'
+                       : item.kind == MSG_SNAPSHOT ? 'D'
+                       : item.kind == MSG_INTEREST ? 'I'
+                       : item.kind == MSG_GIVEN    ? 'G'
+                                                   : '?';
+    }
+    out[n] = '\0';
+}
+
+static void expect_kinds(struct frame *frame, const char *expected)
+{
+    char kinds[64];
+    kinds_of(frame, kinds, sizeof kinds);
+    assert_string_equal(kinds, expected);
+}
+
+static void it_is_given_when_it_is_at_rest_and_no_sooner(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin_source(&f);
+    slot_says(&f, MSG_GIVE, NEXT, EPOCH + 1, 0);
+    publish(&f, 1, 0);
+    slot_says(&f, MSG_RELEASE, NEXT, EPOCH, 0);
+    slot_says(&f, MSG_GIVE, NEXT, EPOCH + 1, 0);
+    expect_kinds(given_frame(&f), "");
+    commit_all(&f);
+    slot_says(&f, MSG_GIVE, NEXT, EPOCH, 0); /* not in its own epoch */
+    expect_kinds(given_frame(&f), "");
+    assert_non_null(the_device(&f));
+    slot_says(&f, MSG_GIVE, NEXT, EPOCH + 1, 0);
+    expect_kinds(given_frame(&f), "DG");
+    assert_null(the_device(&f));
+    slot_says(&f, MSG_GIVE, NEXT, EPOCH + 1, 0);
+    expect_kinds(given_frame(&f), "DG");
+    end(&f);
+}
+
+static void every_edge_is_told_behind_its_answers(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin_source(&f);
+    publish(&f, 1, 0);
+    struct msg_reading reading = make_reading(&f, 2, 0);
+    reading.ref = far_ref(THIRD, 1, 0);
+    receive(&f, MSG_READING, &reading, sizeof reading, PAYLOAD);
+    release_and_give(&f);
+    struct shard_out *out = shard_output(f.shard);
+    expect_kinds(&out->edge[0], "S");
+    expect_kinds(&out->edge[1], "AS");
+    for (unsigned n = NEXT; n <= THIRD; n++)
+        for (unsigned e = 0; e < EDGES; e++)
+            expect_kinds(&out->far[n]->edge[e], n == THIRD && e == 0 ? "AS" : "S");
+    struct msg_slot item = word(&f);
+    assert_true(item.owner == NEXT && item.epoch == EPOCH + 1 && item.flags == SLOT_CLEAN);
+    publish(&f, 3, 0);
+    item = word(&f); /* whoever asks is told again */
+    assert_true(item.owner == NEXT && item.epoch == EPOCH + 1);
+    end(&f);
+}
+
+static void watchers_of_its_devices_go_with_it(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct msg_interest item = {0};
+    begin_source(&f);
+    watch(&f, far_ref(THIRD, 1, 1), INTEREST_ALERTS);
+    release_and_give(&f);
+    expect_kinds(given_frame(&f), "IDG");
+    take(given_frame(&f), MSG_INTEREST, &item, sizeof item);
+    assert_true(item.ref.node == THIRD && item.ref.life == 1 && item.ref.edge == 1);
+    assert_true(item.ref.slot == SLOT && item.ref.epoch == EPOCH + 1);
+    assert_int_equal(item.bits, INTEREST_ALERTS);
+    end(&f);
+}
+
+static void a_target_that_has_died_since_is_given_nothing(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin_source(&f);
+    slot_says(&f, MSG_RELEASE, NEXT, EPOCH, 0);
+    node_says(&f, NEXT, NEXT_LIFE, false);
+    slot_says(&f, MSG_GIVE, NEXT, EPOCH + 1, 0);
+    assert_int_equal(word(&f).owner, NEXT); /* the view says whose it is after him */
+    assert_null(the_device(&f));
+    end(&f);
+}
+
+static void claims_of_its_tenants_are_told_anew(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct msg_claim claim = {.ref = own_ref(0), .tenant = tenant, .client_id_len = 1};
+    begin_source(&f);
+    receive(&f, MSG_CLAIM, &claim, sizeof claim, "x");
+    claim.ref.slot = SLOT + 1; /* another tenant's slot, and it is not held */
+    receive(&f, MSG_CLAIM, &claim, sizeof claim, "y");
+    assert_int_equal(f.shard->tenants.claims_count, 1);
+    release_and_give(&f);
+    assert_int_equal(f.shard->tenants.claims_count, 0);
+    end(&f);
+}
+
+/* ---- and the target ---- */
+
+static void an_actor_goes_on_as_it_was(void **state)
+{
+    (void)state;
+    struct fixture source, target;
+    begin_source(&source);
+    publish(&source, 1, 0); /* fires its rule */
+    commit_all(&source);
+    assert_int_equal(shard_count(source.shard)->alerts, 1);
+    source.now_us += SECOND;
+    publish(&source, 2, 0); /* not written to its row yet */
+    release_and_give(&source);
+    begin_target(&target, &source);
+    hand_on(&source, &target);
+    struct device *device = the_device(&target);
+    assert_int_equal(device->state, DEVICE_LIVE);
+    assert_true(shard_is_quiet(target.shard)); /* nothing is to be loaded */
+    assert_true(uuid_equal(&device->tenant, &tenant));
+    assert_int_equal(device->status, STATUS_ONLINE);
+    assert_int_equal(shard_count(target.shard)->active, 1);
+    assert_int_equal(device->last_seen_us, source.now_us);
+    assert_int_equal(device->newest_us, source.now_us);
+    assert_int_equal(device->rules->count, 1);
+    assert_int_equal(device->rules->rule[0].last_fired_us, source.now_us - SECOND);
+    end(&source);
+    end(&target);
+}
+
+static void its_rules_keep_their_cooldown(void **state)
+{
+    (void)state;
+    struct fixture source, target;
+    begin_source(&source);
+    publish(&source, 1, 0);
+    release_and_give(&source);
+    begin_target(&target, &source);
+    hand_on(&source, &target);
+    target.now_us += 299 * SECOND;
+    publish_to_next(&target, 2);
+    commit_all(&target);
+    assert_int_equal(shard_count(target.shard)->alerts, 0);
+    target.now_us += SECOND;
+    publish_to_next(&target, 3);
+    commit_all(&target);
+    assert_int_equal(shard_count(target.shard)->alerts, 1);
+    end(&source);
+    end(&target);
+}
+
+/* The hour that is closed there holds what both have counted. */
+static void the_sums_of_its_hour_go_on(void **state)
+{
+    (void)state;
+    struct fixture source, target;
+    begin_source(&source);
+    publish(&source, 1, 0);
+    publish(&source, 2, 0);
+    release_and_give(&source);
+    begin_target(&target, &source);
+    hand_on(&source, &target);
+    publish_to_next(&target, 3);
+    commit_all(&target);
+    target.now_us += 3600 * SECOND;
+    publish_to_next(&target, 4);
+    struct batch *batch = shard_next_batch(target.shard);
+    assert_int_equal(batch->rollups_count, 1);
+    assert_false(batch->rollups[0].rebuild);
+    assert_int_equal(batch->rollups[0].stats.samples, 3);
+    assert_true(batch->rollups[0].stats.metric[METRIC_TEMPERATURE].sum == 180);
+    answer(&target, batch, true, false);
+    end(&source);
+    end(&target);
+}
+
+/* Touches are coalesced: what is to be written next time is written by the next owner. */
+static void the_newest_payload_is_written_there(void **state)
+{
+    (void)state;
+    struct fixture source, target;
+    begin_source(&source);
+    publish(&source, 1, 0);
+    commit_all(&source);
+    source.now_us += SECOND;
+    publish(&source, 2, 0);
+    release_and_give(&source);
+    begin_target(&target, &source);
+    hand_on(&source, &target);
+    target.now_us += 10 * SECOND;
+    for (int i = 0; i < 10; i++)
+        shard_tick(target.shard, target.now_us);
+    struct batch *batch = shard_next_batch(target.shard);
+    assert_non_null(batch);
+    assert_int_equal(batch->touches_count, 1);
+    assert_int_equal(batch->touches[0].last_seen_us, source.now_us);
+    assert_int_equal(batch->touches[0].latest_us, source.now_us);
+    assert_int_equal(batch->touches[0].latest.len, sizeof PAYLOAD - 1);
+    assert_memory_equal(batch_text_of(batch, batch->touches[0].latest), PAYLOAD,
+                        sizeof PAYLOAD - 1);
+    answer(&target, batch, true, false);
+    end(&source);
+    end(&target);
+}
+
+static void its_watchers_miss_nothing(void **state)
+{
+    (void)state;
+    struct fixture source, target;
+    struct msg_event event = {0};
+    begin_source(&source);
+    watch(&source, far_ref(THIRD, 1, 1), INTEREST_TELEMETRY);
+    watch(&source, own_ref(0), INTEREST_TELEMETRY);
+    release_and_give(&source);
+    begin_target(&target, &source);
+    hand_on(&source, &target);
+    publish_to_next(&target, 3);
+    commit_all(&target);
+    struct shard_out *out = shard_output(target.shard);
+    for (unsigned n = OWN; n <= THIRD; n += THIRD - OWN)
+        assert_int_equal(take(&out->far[n]->watchers[1], MSG_EVENT, &event, sizeof event), 1);
+    end(&source);
+    end(&target);
+}
+
+/* ---- snapshots that are not adopted ---- */
+
+struct draft {
+    struct msg_snapshot snapshot;
+    struct msg_rule rule;
+    struct hours hours;
+};
+
+static struct draft make_draft(const struct fixture *f)
+{
+    struct draft draft = {
+        .snapshot = {.tenant = tenant,
+                     .device = device_id,
+                     .slot = SLOT,
+                     .epoch = EPOCH + 1,
+                     .status = STATUS_IDLE,
+                     .last_seen_us = f->now_us,
+                     .newest_us = f->now_us,
+                     .touched_us = f->now_us,
+                     .rules_count = 1,
+                     .rules_len = sizeof(struct msg_rule),
+                     .hours_len = sizeof(struct hours),
+                     .latest_len = 2},
+        .rule = {.id = {{9}}, .threshold = 50, .metric = "temperature"},
+        .hours = {.hour_us = hour_of(f->now_us)},
+    };
+    return draft;
+}
+
+/* Lengths are those of the draft: what the frame's reader would let through. */
+static void offer(struct fixture *f, const struct draft *draft)
+{
+    static const char zeros[4096];
+    struct frame frame;
+    struct span texts[] = {
+        {&draft->rule, sizeof draft->rule}, {&draft->hours, sizeof draft->hours}, {"{}", 2}};
+    frame_init(&frame, 1 << 20);
+    if (draft->snapshot.rules_len != sizeof draft->rule)
+        texts[0] = (struct span){zeros, draft->snapshot.rules_len};
+    texts[1].len = draft->snapshot.hours_len;
+    texts[2].len = draft->snapshot.latest_len;
+    assert_int_equal(
+        frame_add(&frame, MSG_SNAPSHOT, &draft->snapshot, sizeof draft->snapshot, texts, 3), 0);
+    struct span bytes = frame_finish(&frame);
+    assert_int_equal(shard_receive(f->shard, bytes.data, bytes.len, f->now_us), 0);
+    frame_free(&frame);
+}
+
+enum fault {
+    NO_FAULT,
+    NO_STATUS,
+    RULES_TOO_SHORT,
+    RULES_TOO_MANY,
+    NO_OPERATOR,
+    NO_END_OF_NAME,
+    OLD_EPOCH,
+    FAULTS
+};
+
+static struct draft spoil(struct draft draft, enum fault fault)
+{
+    if (fault == NO_STATUS)
+        draft.snapshot.status = STATUSES;
+    else if (fault == RULES_TOO_SHORT)
+        draft.snapshot.rules_len--;
+    else if (fault == RULES_TOO_MANY)
+        draft.snapshot.rules_count = UINT16_MAX;
+    else if (fault == NO_OPERATOR)
+        draft.rule.operator= RULE_OPERATORS;
+    else if (fault == NO_END_OF_NAME)
+        memset(draft.rule.metric, 'x', sizeof draft.rule.metric);
+    else if (fault == OLD_EPOCH)
+        draft.snapshot.epoch = EPOCH;
+    return draft;
+}
+
+static void what_is_malformed_is_not_adopted(void **state)
+{
+    (void)state;
+    for (int fault = NO_FAULT; fault < FAULTS; fault++) {
+        struct fixture source = {.now_us = 1000000 * SECOND}, target;
+        begin_target(&target, &source);
+        struct draft draft = spoil(make_draft(&target), (enum fault)fault);
+        offer(&target, &draft);
+        assert_int_equal(the_device(&target) != NULL, fault == NO_FAULT);
+        assert_int_equal(shard_count(target.shard)->actors, fault == NO_FAULT);
+        assert_int_equal(shard_count(target.shard)->active, fault == NO_FAULT);
+        end(&target);
+    }
+}
+
+static void sums_of_another_layout_are_rebuilt(void **state)
+{
+    (void)state;
+    struct fixture source = {.now_us = 1000000 * SECOND}, target;
+    begin_target(&target, &source);
+    struct draft draft = make_draft(&target);
+    draft.snapshot.hours_len--;
+    offer(&target, &draft);
+    assert_null(the_device(&target)->hours);
+    assert_int_equal(the_device(&target)->latest->len, 2);
+    end(&target);
+}
+
+static void what_is_known_here_is_not_overwritten(void **state)
+{
+    (void)state;
+    struct fixture source = {.now_us = 1000000 * SECOND}, target;
+    begin_target(&target, &source);
+    struct draft draft = make_draft(&target);
+    target.now_us += SECOND;
+    shard_tick(target.shard, target.now_us); /* opened without */
+    offer(&target, &draft);
+    assert_null(the_device(&target)); /* it will be loaded */
+    shard_activate(target.shard, &tenant, &device_id, SLOT);
+    offer(&target, &draft);
+    commit(&target);
+    assert_int_equal(the_device(&target)->status, STATUS_OFFLINE);
+    end(&target);
+}
+
+/* It may have come before the snapshot that it makes old. */
+static void a_change_told_shortly_before_is_loaded(void **state)
+{
+    (void)state;
+    for (int late = 0; late < 2; late++) {
+        struct fixture source = {.now_us = 1000000 * SECOND}, target;
+        struct msg_device changed = {.tenant = tenant, .device = device_id, .slot = SLOT};
+        begin_target(&target, &source);
+        struct draft draft = make_draft(&target);
+        receive(&target, MSG_CHANGED, &changed, sizeof changed, "");
+        target.now_us += late ? 30 * SECOND : 29 * SECOND;
+        offer(&target, &draft);
+        struct batch *batch = shard_next_batch(target.shard);
+        assert_int_equal(batch != NULL, !late);
+        if (batch != NULL) {
+            assert_int_equal(batch->loads_count, 1);
+            answer(&target, batch, true, false);
+            assert_int_equal(the_device(&target)->status, STATUS_IDLE); /* its rules alone */
+            assert_true(the_device(&target)->rules->rule[0].cooldown_us == 300 * SECOND);
+        }
+        end(&target);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(it_is_given_when_it_is_at_rest_and_no_sooner),
+        cmocka_unit_test(every_edge_is_told_behind_its_answers),
+        cmocka_unit_test(watchers_of_its_devices_go_with_it),
+        cmocka_unit_test(a_target_that_has_died_since_is_given_nothing),
+        cmocka_unit_test(claims_of_its_tenants_are_told_anew),
+        cmocka_unit_test(an_actor_goes_on_as_it_was),
+        cmocka_unit_test(its_rules_keep_their_cooldown),
+        cmocka_unit_test(the_sums_of_its_hour_go_on),
+        cmocka_unit_test(the_newest_payload_is_written_there),
+        cmocka_unit_test(its_watchers_miss_nothing),
+        cmocka_unit_test(what_is_malformed_is_not_adopted),
+        cmocka_unit_test(sums_of_another_layout_are_rebuilt),
+        cmocka_unit_test(what_is_known_here_is_not_overwritten),
+        cmocka_unit_test(a_change_told_shortly_before_is_loaded),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
