@@ -69,6 +69,7 @@ struct device {
     uint8_t status;    /* enum device_status */
     uint8_t elsewhere; /* ABSENT: its slot is in the region of this number less 1 */
     bool dirty;        /* last_seen is newer than the database's */
+    bool stale;        /* what was loaded has changed while its slot was not open */
 };
 
 struct device_times {
@@ -99,5 +100,7 @@ void device_clear(struct device *self);
  * without memory. */
 bool device_came(struct device *self, const struct msg_ref *ref);
 bool device_went(struct device *self, const struct msg_ref *ref);
+/* Nothing of its connections is known any more. */
+void device_drop_presences(struct device *self);
 /* All connections at that node have gone with it. */
 bool device_lost_node(struct device *self, uint16_t node);

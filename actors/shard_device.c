@@ -118,8 +118,7 @@ static void reject(struct shard *self, const struct msg_reading *reading, uint32
     shard_slot(self, reading->ref.slot)->in_flight++;
 }
 
-/* Its sender took it for one of this region: it sends it again, to the right one. */
-static void redirect(struct shard *self, const struct device *device, const struct msg_ref *ref)
+void shard_redirect(struct shard *self, const struct device *device, const struct msg_ref *ref)
 {
     struct msg_home home = {
         .ref = *ref, .id = device->id, .region = (uint8_t)(device->elsewhere - 1)};
@@ -134,7 +133,7 @@ static void refuse(struct shard *self, uint32_t handle, const struct device_inpu
     const struct msg_reading *reading = input->arrival->reading;
     const struct device *device = shard_device(self, handle);
     if (device->elsewhere != 0) {
-        redirect(self, device, &reading->ref);
+        shard_redirect(self, device, &reading->ref);
         return;
     }
     self->counts.rejected++;
@@ -293,7 +292,12 @@ static void forget(struct shard *self, uint32_t handle, const struct device_inpu
     rules_destroy(&device->rules);
     device_drop_kept(device);
     for (const struct presence *p = device->presences; p != NULL; p = p->next)
-        shard_kick(self, &p->ref, 0x98); /* administrative action */
+        if (device->elsewhere != 0)
+            shard_redirect(self, device, &p->ref);
+        else
+            shard_kick(self, &p->ref, 0x98); /* administrative action */
+    if (device->elsewhere != 0)
+        device_drop_presences(device); /* they are told there */
 }
 
 static const struct {

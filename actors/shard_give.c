@@ -54,7 +54,7 @@ static void give_device(const struct giving *g)
         .last_seen_us = d->last_seen_us,
         .newest_us = d->newest_us,
         .touched_us = d->touched_us,
-        .disconnected_us = d->presences != NULL ? 0 : d->disconnected_us,
+        .disconnected_us = d->presences != NULL ? INT64_MAX : d->disconnected_us,
         .rules_count = count,
         .rules_len = (uint32_t)(count * sizeof *packed),
         .hours_len = d->hours != NULL ? sizeof *d->hours : 0,
@@ -79,7 +79,7 @@ void shard_give(struct shard *self, const struct msg_slot *order)
         next = g.device->slot_next;
         CHECK(g.device->in_flight == 0 && g.device->held == NULL);
         interest_each(&self->interest, &g.device->tenant, &g.device->id, give_interest, &g);
-        if (g.device->state == DEVICE_LIVE)
+        if (g.device->state == DEVICE_LIVE && !g.device->stale)
             give_device(&g);
     }
     struct msg_slot end = *order;
@@ -131,7 +131,8 @@ void shard_take_snapshot(struct shard *self, const struct item *item)
     device->last_seen_us = s->last_seen_us;
     device->newest_us = s->newest_us;
     device->touched_us = s->touched_us;
-    device->disconnected_us = s->disconnected_us;
+    bool was_connected = s->disconnected_us == INT64_MAX;
+    device->disconnected_us = was_connected ? self->now_us : s->disconnected_us;
     self->counts.active += device->status != STATUS_OFFLINE;
     if (!adopt_rules(device, s, item->texts)) {
         shard_passivate(self, handle);

@@ -306,8 +306,10 @@ bool control_view_take(struct control_view *self, struct view_rows *rows)
     for (size_t i = 0; i < rows->nodes_count; i++)
         members |= take_node(self, &rows->nodes[i]);
     members |= lose_absent(self, rows);
-    if (members)
+    if (members) {
         tell_mesh(self);
+        control_view_flush(self); /* at once: whom the mesh lets in then, shards are to know */
+    }
     for (size_t i = 0; i < rows->slots_count; i++)
         inherited |= take_slot(self, &rows->slots[i]);
     tell_news(self, rows);

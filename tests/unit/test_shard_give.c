@@ -188,6 +188,20 @@ static void a_target_that_has_died_since_is_given_nothing(void **state)
     end(&f);
 }
 
+/* However long ago that was: the database may have been away meanwhile. */
+static void what_has_changed_meanwhile_is_not_given(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct msg_device changed = {.tenant = tenant, .device = device_id, .slot = SLOT};
+    begin_source(&f);
+    slot_says(&f, MSG_RELEASE, NEXT, EPOCH, 0);
+    receive(&f, MSG_CHANGED, &changed, sizeof changed, "");
+    slot_says(&f, MSG_GIVE, NEXT, EPOCH + 1, 0);
+    expect_kinds(given_frame(&f), "G");
+    end(&f);
+}
+
 static void claims_of_its_tenants_are_told_anew(void **state)
 {
     (void)state;
@@ -480,6 +494,7 @@ int main(void)
         cmocka_unit_test(every_edge_is_told_behind_its_answers),
         cmocka_unit_test(watchers_of_its_devices_go_with_it),
         cmocka_unit_test(a_target_that_has_died_since_is_given_nothing),
+        cmocka_unit_test(what_has_changed_meanwhile_is_not_given),
         cmocka_unit_test(claims_of_its_tenants_are_told_anew),
         cmocka_unit_test(an_actor_goes_on_as_it_was),
         cmocka_unit_test(its_rules_keep_their_cooldown),
