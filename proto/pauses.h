@@ -6,7 +6,8 @@
 #include <stdint.h>
 
 /* Milliseconds; one more bucket is for what is longer. */
-static const int64_t pauses_bound_ms[] = {1, 2, 5, 10, 15, 20, 25, 30, 40, 50, 75, 100, 250, 1000};
+static const int64_t pauses_bound_ms[] = {1,  2,  5,  10,  15,  20,  25,  30,
+                                          40, 50, 75, 100, 250, 500, 1000};
 #define PAUSES_BOUNDS (sizeof pauses_bound_ms / sizeof *pauses_bound_ms)
 
 struct pauses {
