@@ -252,6 +252,7 @@ static void release(struct shard *self, const struct msg_slot *order)
     struct held_slot *slot = shard_slot(self, order->slot);
     if (slot->epoch != order->epoch || (slot->hold != HOLD_OPEN && slot->hold != HOLD_OPENING))
         return;
+    slot->released_us = self->now_us;
     set_hold(self, slot, HOLD_RELEASING);
     rest_if_quiet(self, slot, order->slot);
 }
@@ -279,6 +280,7 @@ static void hand_over(struct shard *self, const struct msg_slot *order)
     slot->epoch = order->epoch;
     slot->owner = order->owner;
     shard_give(self, order);
+    pauses_add(&self->counts.pauses, self->now_us - slot->released_us);
     give_up(self, slot, order->slot);
     drop_devices(self, slot);
     tenants_lost_slot(&self->tenants, order->slot);

@@ -256,7 +256,7 @@ static void work(struct control *self)
     if (self->db.conn == NULL)
         return;
     take_notifications(self);
-    bool up = self->db.conn != NULL;
+    bool up = self->db.conn != NULL && control_give_slots(self);
     if (up && control_now_ms() >= self->poll_at)
         up = read_changes(self);
     if (up && control_now_ms() >= self->sweep_at)

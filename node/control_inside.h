@@ -57,4 +57,6 @@ void control_take_reports(struct control *self);
 
 /* control_moves.c */
 bool control_move_slots(struct control *self);
+/* Those alone that are at rest, before anything else is done: they are nobody's meanwhile. */
+bool control_give_slots(struct control *self);
 void control_take_released(struct control *self);

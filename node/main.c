@@ -2,6 +2,7 @@
  * gito-node - one node of the cluster: configuration, signals, threads in their order.
  */
 #include "actors/shard.h"
+#include "node/bench_planner.h"
 #include "node/bench_writer.h"
 #include "node/config.h"
 #include "node/control.h"
@@ -241,6 +242,7 @@ static const char usage[] =
     "Measurements:\n"
     "  --bench-writer SECONDS   the writer's own statement, fed from memory\n"
     "  --bench-actors N         memory of N idle device actors\n"
+    "  --bench-planner N        slots that move as a region grows to N nodes and one\n"
     "  --help, --version\n\n";
 
 struct command {
@@ -315,6 +317,9 @@ static int run_command(const struct config *config, const struct command *c)
     case 'a':
         rc = bench_actors(c->number);
         break;
+    case 'n':
+        rc = bench_planner_run((int)c->number);
+        break;
     default:
         return run(config);
     }
@@ -332,6 +337,7 @@ static void parse(int argc, char **argv, struct command *c)
                                             {"provision", 0, 0, 'p'},
                                             {"bench-writer", 1, 0, 'w'},
                                             {"bench-actors", 1, 0, 'a'},
+                                            {"bench-planner", 1, 0, 'n'},
                                             {"tenant", 1, 0, 'T'},
                                             {"devices", 1, 0, 'D'},
                                             {"secret-template", 1, 0, 'S'},
@@ -354,6 +360,7 @@ static void parse(int argc, char **argv, struct command *c)
             break;
         case 'w':
         case 'a':
+        case 'n':
             c->what = (char)o;
             c->number = atoll(optarg);
             break;
