@@ -49,7 +49,6 @@ void shard_destroy(shard_t **self_p)
     frame_free(&self->out.redis);
     frame_free(&self->out.control);
     shard_slots_free(self);
-    shard_strangers_free(self);
     free(self);
     *self_p = NULL;
 }

@@ -249,8 +249,6 @@ static void take_slotted(struct shard *self, const struct item *item)
 
 void shard_take(struct shard *self, const struct item *item)
 {
-    if (shard_keeps_stranger(self, item))
-        return;
     switch (item->kind) {
     case MSG_INTEREST: {
         struct uuid device = ((const struct msg_interest *)item->fixed)->device;
@@ -278,7 +276,6 @@ void shard_take(struct shard *self, const struct item *item)
     case MSG_NODE: {
         struct msg_node node = *(const struct msg_node *)item->fixed;
         shard_take_node(self, &node);
-        shard_meets(self, &node);
         break;
     }
     case MSG_SLOT:

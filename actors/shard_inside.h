@@ -2,8 +2,7 @@
 /*
  * shard_inside - what the files of the shard share: shard.c (actors, batches, timers), shard_in.c
  * (items in), shard_device.c (the actions of device.def), shard_answer.c (what the writer
- * answered), shard_slots.c (which slots it holds), shard_give.c (a slot's way to another node),
- * shard_strangers.c (items of nodes that it does not know yet).
+ * answered), shard_slots.c (which slots it holds), shard_give.c (a slot's way to another node).
  */
 #include "actors/interest.h"
 #include "actors/shard.h"
@@ -44,11 +43,6 @@ struct held_slot {
     struct early *early, *early_last;
 };
 
-struct known_node {
-    uint16_t life;
-    bool told;
-};
-
 struct shard {
     struct shard_config config;
     struct held_slot
@@ -70,8 +64,6 @@ struct shard {
     int64_t now_us;
     struct shard_out out;
     struct shard_counts counts;
-    struct known_node known[LIMIT_NODES];     /* other nodes, as control told of them last */
-    struct early *strangers, *strangers_last; /* items of nodes of which it has yet to tell */
 };
 
 /* The reading that an action works on. */
@@ -129,14 +121,6 @@ void shard_kick(struct shard *self, const struct msg_ref *ref, uint8_t code);
 
 /* shard_in.c */
 void shard_take(struct shard *self, const struct item *item);
-
-/* shard_strangers.c */
-/* Its sender's node (or that incarnation of it) is one that control has yet to tell of: the item is
- * kept until then, for nobody could be answered. */
-bool shard_keeps_stranger(struct shard *self, const struct item *item);
-/* Control has told of a node. */
-void shard_meets(struct shard *self, const struct msg_node *node);
-void shard_strangers_free(struct shard *self);
 
 /* shard_slots.c */
 /* Made when asked for first. */
