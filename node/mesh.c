@@ -323,6 +323,7 @@ void mesh_actor(zsock_t *pipe, void *args)
     failures += rc != 0;
     explicit_bzero(given, sizeof *given);
     free(given);
+    pthread_setname_np(pthread_self(), "gito-mesh");
     zsock_signal(pipe, 0);
     if (rc == 0)
         run(&mesh, pipe);

@@ -240,6 +240,7 @@ void shard_actor(zsock_t *pipe, void *args)
     struct shard_thread self = {.deadline_us = INT64_MAX};
     open_all(&self, given);
     free(given);
+    pthread_setname_np(pthread_self(), "gito-shard");
     zsock_signal(pipe, 0);
     run(&self, pipe);
     close_all(&self);
