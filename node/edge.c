@@ -405,6 +405,7 @@ void edge_actor(zsock_t *pipe, void *args)
     start_watchers(&self);
     int rc = edge_listen(&self);
     failures += rc != 0;
+    pthread_setname_np(pthread_self(), "gito-edge");
     zsock_signal(pipe, 0);
     if (rc == 0)
         ev_run(self.loop, 0);
