@@ -256,8 +256,9 @@ void shard_kick(struct shard *self, const struct msg_ref *ref, uint8_t code)
         SURVIVE(frame_add(frame, MSG_KICK, &item, sizeof item, NULL, 0));
 }
 
-/* What watchers of other nodes see may be dropped on the way; a message of a client may not. */
-static struct frame *watcher_frame(struct shard *self, uint32_t end, enum msg_interest_bits bit)
+/* What watchers of other nodes see may be dropped on the way, as what is sent with QoS 0 may; a
+ * message that its client was promised may not. */
+static struct frame *watcher_frame(struct shard *self, uint32_t end, const struct msg_event *event)
 {
     uint32_t node = end / LIMIT_EDGES, edge = end % LIMIT_EDGES;
     if (node == self->config.node)
@@ -265,7 +266,8 @@ static struct frame *watcher_frame(struct shard *self, uint32_t end, enum msg_in
     struct shard_far *far = node < self->out.far_end ? self->out.far[node] : NULL;
     if (far == NULL)
         return NULL;
-    return bit == INTEREST_MESSAGES ? &far->edge[edge] : &far->watchers[edge];
+    bool promised = event->event == EVENT_MESSAGE && (event->flags & MSG_QOS_MASK) != 0;
+    return promised ? &far->edge[edge] : &far->watchers[edge];
 }
 
 void shard_tell(struct shard *self, const struct msg_event *event, const struct span *texts,
@@ -275,7 +277,7 @@ void shard_tell(struct shard *self, const struct msg_event *event, const struct 
     struct uuid tenant = event->tenant, device = event->device;
     uint32_t count = interest_find(&self->interest, &tenant, &device, bit, &ends);
     for (uint32_t i = 0; i < count; i++) {
-        struct frame *frame = watcher_frame(self, ends[i], bit);
+        struct frame *frame = watcher_frame(self, ends[i], event);
         if (frame != NULL)
             SURVIVE(frame_add(frame, MSG_EVENT, event, sizeof *event, texts, texts_count));
     }

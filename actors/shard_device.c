@@ -170,10 +170,10 @@ static void append(struct shard *self, uint32_t handle, const struct device_inpu
     shard_touch(self, handle);
 }
 
-/* Its own: each delivery of it has the same. */
-static bool has_own_time(const struct msg_reading *reading)
+/* Its own, so that each delivery of it has the same; or (QoS 0) there is but one delivery. */
+static bool has_exact_time(const struct msg_reading *reading)
 {
-    return reading->timestamp_us != reading->arrival_us;
+    return reading->timestamp_us != reading->arrival_us || reading->ref.packet_id == 0;
 }
 
 /* What an edge sends again itself has come from its client once: whatever is stored of it, by this
@@ -196,7 +196,7 @@ static void ask(struct shard *self, uint32_t handle, const struct device_input *
     struct batch_check *added = batch_add_checks(batch);
     CHECK(added != NULL);
     added->device = device->id;
-    if (has_own_time(arrival->reading))
+    if (has_exact_time(arrival->reading))
         added->timestamp_us = arrival->reading->timestamp_us;
     else
         added->since_us = stored_since(arrival->reading);
@@ -263,9 +263,12 @@ static void answer_held(struct shard *self, uint32_t handle, const struct device
 static void append_held(struct shard *self, uint32_t handle, const struct device_input *input)
 {
     (void)input;
-    struct held *held = device_unhold(shard_device(self, handle));
+    struct device *device = shard_device(self, handle);
+    struct held *held = device_unhold(device);
     CHECK(held != NULL);
     struct arrival arrival = arrival_of(held);
+    if (held->reading.flags & MSG_DUP && held->reading.arrival_us > device->redelivered_us)
+        device->redelivered_us = held->reading.arrival_us;
     append(self, handle, &(struct device_input){.arrival = &arrival});
     free(held);
 }
@@ -338,11 +341,18 @@ static bool is_redelivery(const struct msg_reading *reading)
     return (reading->flags & MSG_DUP) || reading->ref.again;
 }
 
+/* Its client may have redelivered it by another edge, from which it came sooner. */
+static bool is_overtaken(const struct device *device, const struct msg_reading *reading)
+{
+    return reading->ref.packet_id != 0 && reading->arrival_us < device->redelivered_us;
+}
+
 void shard_reading(struct shard *self, uint32_t handle, const struct arrival *arrival)
 {
     const struct device_input input = {.arrival = arrival};
-    step_once(self, handle, is_redelivery(arrival->reading) ? DEVICE_REDELIVERY : DEVICE_READING,
-              &input);
+    bool ask = is_redelivery(arrival->reading) ||
+               is_overtaken(shard_device(self, handle), arrival->reading);
+    step_once(self, handle, ask ? DEVICE_REDELIVERY : DEVICE_READING, &input);
 }
 
 /* In CHECKING the redeliveries right behind the first are asked about as well. */

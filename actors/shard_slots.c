@@ -221,6 +221,7 @@ static void release(struct shard *self, const struct msg_slot *order)
     struct held_slot *slot = shard_slot(self, order->slot);
     if (slot->epoch != order->epoch || (slot->hold != HOLD_OPEN && slot->hold != HOLD_OPENING))
         return;
+    slot->released_us = self->now_us;
     set_hold(self, slot, HOLD_RELEASING);
     rest_if_quiet(self, slot, order->slot);
 }
@@ -248,6 +249,7 @@ static void hand_over(struct shard *self, const struct msg_slot *order)
     slot->epoch = order->epoch;
     slot->owner = order->owner;
     shard_give(self, order);
+    pauses_add(&self->counts.pauses, self->now_us - slot->released_us);
     give_up(self, slot, order->slot);
     drop_devices(self, slot);
     tenants_lost_slot(&self->tenants, order->slot);
@@ -284,12 +286,18 @@ void shard_close(shard_t *self)
                 set_hold(self, &self->slots[region][i], HOLD_RESTING);
 }
 
+/* Or the clock was set back: then it waits no longer than that. */
+static bool is_due(const struct held_slot *slot, int64_t now_us)
+{
+    return now_us >= slot->open_at_us || slot->open_at_us - now_us > GIVEN_WAIT_US;
+}
+
 void shard_slots_tick(struct shard *self)
 {
     for (unsigned region = 0; region < LIMIT_REGIONS && self->opening > 0; region++)
         for (unsigned i = 0; self->slots[region] != NULL && i < LIMIT_SLOTS; i++) {
             struct held_slot *slot = &self->slots[region][i];
-            if (slot->hold == HOLD_OPENING && self->now_us >= slot->open_at_us)
+            if (slot->hold == HOLD_OPENING && is_due(slot, self->now_us))
                 open_slot(self, slot);
         }
 }

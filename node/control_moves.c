@@ -47,6 +47,21 @@ static bool commit(struct control *self, const struct moves_order *order)
     return control_went_on(self, "give slots away", rc) && rc != ERR_REFUSED;
 }
 
+bool control_give_slots(struct control *self)
+{
+    struct moves_order order;
+    bool up = true;
+    for (;;) {
+        moves_next_rested(self->view.moves, &order);
+        if (order.kind == MOVES_NONE)
+            return up;
+        up = commit(self, &order);
+        control_view_flush(&self->view);
+        if (!up)
+            return self->db.conn != NULL;
+    }
+}
+
 bool control_move_slots(struct control *self)
 {
     struct moves_order order;

@@ -131,13 +131,6 @@ enum member_state control_view_own_state(const struct control_view *self)
     return own != NULL ? own->state : MEMBER_ACTIVE;
 }
 
-bool control_view_is_member(const struct control_view *self, int64_t incarnation)
-{
-    const struct view_node *own = self->nodes[self->number];
-    return own == NULL ||
-           (own->incarnation == incarnation && lives(own) && own->state != MEMBER_CONDEMNED);
-}
-
 static void tell_node(struct control_view *self, const struct view_node *node)
 {
     struct msg_node item = {.node = node->number,

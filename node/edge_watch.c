@@ -251,6 +251,8 @@ void edge_watch_event(struct edge *self, const struct msg_event *event, const ui
     char topic[128];
     struct delivery d = {.edge = self, .event = event, .texts = texts};
     struct uuid tenant = event->tenant, device = event->device;
+    if (event->event < EVENT_TELEMETRY || event->event > EVENT_MESSAGE)
+        return; /* of a peer's making */
     if (event->event == EVENT_TELEMETRY && !is_news(self, event))
         return;
     fill(&d, topic);

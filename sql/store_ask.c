@@ -89,10 +89,11 @@ static bool alerts_answer(const PGresult *result, struct batch *batch, struct st
     "WITH c AS MATERIALIZED (SELECT * FROM "                                                       \
     "unnest($1::uuid[], $2::timestamptz[], $3::int8[], $4::jsonb[], $5::timestamptz[]) "           \
     "WITH ORDINALITY AS c (device, at, key, payload, since, n)) "                                  \
-    "SELECT c.n, c.at FROM c WHERE c.at IS NOT NULL AND EXISTS (SELECT FROM telemetry t "                \
+    "SELECT c.n, c.at FROM c WHERE c.at IS NOT NULL AND EXISTS (SELECT FROM telemetry t "          \
     "WHERE t.device_id = c.device AND t.timestamp = c.at AND "                                     \
     "CASE WHEN (t.seq >> 32) = c.key THEN " SQL_SAME " ELSE false END) "                           \
-    "UNION SELECT c.n, t.timestamp FROM (SELECT device, count(*) AS asked FROM c WHERE at IS NULL "             \
+    "UNION SELECT c.n, t.timestamp FROM (SELECT device, count(*) AS asked FROM c WHERE at IS "     \
+    "NULL "                                                                                        \
     "GROUP BY device) d CROSS JOIN LATERAL (SELECT *, n.seq >> 32 AS key FROM telemetry n "        \
     "WHERE n.device_id = d.device ORDER BY n.timestamp DESC, n.seq DESC "                          \
     "LIMIT 4096 + 2 * d.asked) t JOIN c ON c.device = t.device_id AND c.key = t.key "              \

@@ -42,28 +42,27 @@ def settle_at_home(gito, devices, region):
     connection.close()
 
 
-def unsettled(gito, draining):
+def unsettled(gito):
     """What keeps the cluster from being at rest; empty when it is."""
     running = gito.running()
     reasons = []
     for node, (state, _) in dict(dict.fromkeys(running, ("unknown", 0)), **states(gito)).items():
-        due = ("draining",) if node in draining else ("active",)
-        if state not in (due if node in running else ("dead", "left")):
+        if state not in (("active",) if node in running else ("dead", "left")):
             reasons.append("%s is %s" % (node, state))
-    rows = gito.sql(RESTING, [[node for node in running if node not in draining]])
+    rows = gito.sql(RESTING, [running])
     if rows[0][0]:
         reasons.append("%d slots without a living owner or on their way" % rows[0][0])
     reasons += ["%s is not ready" % node for node in running if not gito.at(node).is_ready()]
     return reasons
 
 
-def wait_settled(gito, draining=(), deadline_s=SETTLE_S):
-    """Until every running node is an active member (or draining, where it is to be), the others
-    are none, and each slot has one of the active ones as its owner and stays there."""
+def wait_settled(gito, deadline_s=SETTLE_S):
+    """Until every running node is an active member, the others are none, and each slot has one of
+    the members as its owner and stays there."""
     reasons = []
 
     def settled():
-        reasons[:] = unsettled(gito, draining)
+        reasons[:] = unsettled(gito)
         return not reasons
 
     try:
