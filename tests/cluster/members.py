@@ -122,7 +122,8 @@ class Events:
         self.response = requests.get(gito.http_url + "/api/v1/cluster/events", stream=True,
                                      headers={"Authorization": "Bearer " + token}, timeout=20)
         assert self.response.status_code == 200, self.response.text
-        self.lines = self.response.iter_lines(decode_unicode=True)
+        # By single bytes: larger pieces are waited for until they are full.
+        self.lines = self.response.iter_lines(chunk_size=1, decode_unicode=True)
 
     def __enter__(self):
         return self
@@ -130,10 +131,11 @@ class Events:
     def __exit__(self, *error):
         self.response.close()
 
-    def take(self):
+    def take(self, deadline_s=20):
         """(event, data) of the next one; comments and other fields are passed over."""
-        event, data = "message", []
+        event, data, end = "message", [], time.monotonic() + deadline_s
         for line in self.lines:
+            assert time.monotonic() < end, "no event within %s s" % deadline_s
             if line.startswith("event:"):
                 event = line[6:].strip()
             elif line.startswith("data:"):
