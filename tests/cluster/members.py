@@ -74,14 +74,21 @@ def wait_settled(gito, deadline_s=SETTLE_S):
 def wait_all_served(gito, devices, deadline_s=SETTLE_S):
     """Until each of the load's devices has a reading that arrived after this call."""
     since = gito.sql("SELECT clock_timestamp()")[0][0]
+    waiting = [DEVICE_ID % device for device in range(devices)]
 
-    def waiting():
-        return gito.sql("SELECT id FROM devices d WHERE tenant_id = %s AND id = ANY (%s::uuid[]) "
-                        "AND NOT EXISTS (SELECT FROM telemetry_hot t WHERE t.device_id = d.id AND "
-                        "t.timestamp > %s)",
-                        [TENANT, [DEVICE_ID % device for device in range(devices)], since])
+    def served():
+        rows = gito.sql("SELECT id::text FROM unnest (%s::uuid[]) AS waiting (id) WHERE NOT EXISTS "
+                        "(SELECT FROM telemetry_hot t WHERE t.device_id = waiting.id AND "
+                        "t.timestamp > %s)", [waiting, since])
+        waiting[:] = [row[0] for row in rows]
+        return not waiting
 
-    wait_until(lambda: not waiting(), deadline_s, "a new reading of every device")
+    try:
+        wait_until(served, deadline_s, "a new reading of every device")
+    except AssertionError as error:
+        operator = Operator(gito.at(gito.running()[0]))
+        raise AssertionError("%s; %d wait: %s" % (error, len(waiting), [
+            operator.get("/actors/%s/%s" % (TENANT, device)) for device in waiting[:5]])) from None
 
 
 def hold(seconds):
