@@ -9,12 +9,13 @@ enum device_status device_status_due(const struct device *self, const struct dev
                                      int64_t now_us)
 {
     int64_t silent = now_us - self->last_seen_us;
-    if (self->presences != NULL)
-        return silent < times->idle_us ? STATUS_ONLINE : STATUS_IDLE;
-    if (self->disconnected_us >= self->last_seen_us && self->disconnected_us != 0 &&
-        now_us - self->disconnected_us >= times->grace_us)
+    bool has_gone = self->presences == NULL && self->disconnected_us != 0 &&
+                    self->disconnected_us >= self->last_seen_us;
+    if (has_gone && now_us - self->disconnected_us >= times->grace_us)
         return STATUS_OFFLINE;
-    if (self->last_seen_us == 0 || silent >= times->offline_us)
+    /* Within its grace it is as it was, connected. */
+    bool connected = self->presences != NULL || has_gone;
+    if (!connected && (self->last_seen_us == 0 || silent >= times->offline_us))
         return STATUS_OFFLINE;
     return silent < times->idle_us ? STATUS_ONLINE : STATUS_IDLE;
 }
@@ -98,16 +99,21 @@ void device_clear(struct device *self)
     struct held *held;
     while ((held = device_unhold(self)) != NULL)
         free(held);
-    while (self->presences != NULL) {
-        struct presence *next = self->presences->next;
-        free(self->presences);
-        self->presences = next;
-    }
+    device_drop_presences(self);
     rules_destroy(&self->rules);
     device_drop_kept(self);
 }
 
 /* ---- its connections ---- */
+
+void device_drop_presences(struct device *self)
+{
+    while (self->presences != NULL) {
+        struct presence *next = self->presences->next;
+        free(self->presences);
+        self->presences = next;
+    }
+}
 
 bool device_came(struct device *self, const struct msg_ref *ref)
 {

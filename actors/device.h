@@ -60,6 +60,7 @@ struct device {
     int64_t last_seen_us;          /* arrival of its last sign of life; 0: never */
     int64_t newest_us;             /* timestamp of its newest reading; 0: none */
     int64_t touched_us;            /* when last_seen and latest were last given to a batch */
+    int64_t redelivered_us;        /* arrival of the newest redelivery that it appended; 0: none */
     int64_t disconnected_us;       /* when its last connection went; 0: not known, or none since */
     uint32_t touched_batch;        /* number of the batch that holds its last touch */
     uint32_t in_flight;            /* things in batches that will come back to it */
@@ -69,6 +70,7 @@ struct device {
     uint8_t status;    /* enum device_status */
     uint8_t elsewhere; /* ABSENT: its slot is in the region of this number less 1 */
     bool dirty;        /* last_seen is newer than the database's */
+    bool stale;        /* what was loaded has changed while its slot was not open */
 };
 
 struct device_times {
@@ -99,5 +101,7 @@ void device_clear(struct device *self);
  * without memory. */
 bool device_came(struct device *self, const struct msg_ref *ref);
 bool device_went(struct device *self, const struct msg_ref *ref);
+/* Nothing of its connections is known any more. */
+void device_drop_presences(struct device *self);
 /* All connections at that node have gone with it. */
 bool device_lost_node(struct device *self, uint16_t node);

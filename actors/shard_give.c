@@ -54,7 +54,7 @@ static void give_device(const struct giving *g)
         .last_seen_us = d->last_seen_us,
         .newest_us = d->newest_us,
         .touched_us = d->touched_us,
-        .disconnected_us = d->presences != NULL ? 0 : d->disconnected_us,
+        .disconnected_us = d->presences != NULL ? INT64_MAX : d->disconnected_us,
         .rules_count = count,
         .rules_len = (uint32_t)(count * sizeof *packed),
         .hours_len = d->hours != NULL ? sizeof *d->hours : 0,
@@ -79,7 +79,7 @@ void shard_give(struct shard *self, const struct msg_slot *order)
         next = g.device->slot_next;
         CHECK(g.device->in_flight == 0 && g.device->held == NULL);
         interest_each(&self->interest, &g.device->tenant, &g.device->id, give_interest, &g);
-        if (g.device->state == DEVICE_LIVE)
+        if (g.device->state == DEVICE_LIVE && !g.device->stale)
             give_device(&g);
     }
     struct msg_slot end = *order;
@@ -120,8 +120,9 @@ void shard_take_snapshot(struct shard *self, const struct item *item)
     const struct msg_snapshot *s = item->fixed;
     const struct held_slot *slot = shard_slot(self, s->slot);
     struct uuid tenant = s->tenant, id = s->device;
-    bool too_late = s->epoch < slot->epoch || slot->hold == HOLD_OPEN;
-    if (too_late || s->status >= STATUSES || shard_find(self, &id) != TABLE_NONE)
+    /* Open, or released before it came: nothing of its devices may be in flight any more. */
+    bool too_late = s->epoch < slot->epoch || slot->hold > HOLD_OPENING;
+    if (too_late || s->status >= STATUSES || shard_find_at(self, &id, s->slot) != TABLE_NONE)
         return; /* it was loaded meanwhile, or will be */
     uint32_t handle = shard_make(self, &tenant, &id, s->slot);
     struct device *device = shard_device(self, handle);
@@ -131,7 +132,8 @@ void shard_take_snapshot(struct shard *self, const struct item *item)
     device->last_seen_us = s->last_seen_us;
     device->newest_us = s->newest_us;
     device->touched_us = s->touched_us;
-    device->disconnected_us = s->disconnected_us;
+    bool was_connected = s->disconnected_us == INT64_MAX;
+    device->disconnected_us = was_connected ? self->now_us : s->disconnected_us;
     self->counts.active += device->status != STATUS_OFFLINE;
     if (!adopt_rules(device, s, item->texts)) {
         shard_passivate(self, handle);

@@ -16,7 +16,6 @@
 /* An item that came before its slot, or its slot's epoch. */
 struct early {
     struct early *next;
-    struct msg_ref ref;
     enum msg_kind kind;
     size_t size, texts_len;
     uint8_t item[]; /* fixed part, texts */
@@ -38,8 +37,9 @@ struct held_slot {
     uint16_t owner;
     uint8_t hold;  /* enum hold */
     bool awaits;   /* OPENING: MSG_GIVEN; else that all edges have told it */
+    bool lost;     /* with something in flight: whether that is stored it cannot say yet */
     uint16_t told; /* edges that have */
-    int64_t open_at_us;
+    int64_t open_at_us, released_us;
     struct early *early, *early_last;
 };
 
@@ -79,6 +79,7 @@ struct device_input {
     const struct arrival *arrival;
     const struct batch_load *load;
     const struct batch *batch; /* that load belongs to */
+    int64_t stored_us;         /* STORED: the timestamp of its row */
 };
 
 #define SURVIVE(rc) CHECK((rc) == 0) /* only memory can fail here */
@@ -89,7 +90,10 @@ static inline struct device *shard_device(const struct shard *self, uint32_t han
 }
 
 /* shard.c */
+/* One of this id. There may be several, where the shard has the slots of two regions: items came
+ * for the wrong one, whose actor sends them to the right one's. */
 uint32_t shard_find(const struct shard *self, const struct uuid *id);
+uint32_t shard_find_at(const struct shard *self, const struct uuid *id, uint16_t slot);
 /* Finds or makes it; a new one is LOADING with its load in the open batch. */
 uint32_t shard_activate(struct shard *self, const struct uuid *tenant, const struct uuid *id,
                         uint16_t slot);
@@ -123,6 +127,13 @@ void shard_take(struct shard *self, const struct item *item);
 struct held_slot *shard_slot(struct shard *self, uint16_t slot);
 /* May an item of this sender be taken now? If not it has been answered, or is kept. */
 bool shard_slot_takes(struct shard *self, const struct item *item, const struct msg_ref *ref);
+/* It is released, or at rest: no work is begun for it. */
+bool shard_slot_leaves(struct shard *self, uint16_t number);
+/* May a device of the slot be woken now? If not, the word of it is kept while it may come to that.
+ */
+bool shard_slot_wakes(struct shard *self, const struct item *item, uint16_t number);
+/* What was loaded of a device has changed: it is loaded anew, now or when its slot opens. */
+void shard_changed(struct shard *self, uint32_t handle);
 /* Something of the slot came back from the writer, and all that it leads to is done. */
 void shard_slot_came_back(struct shard *self, uint16_t number);
 void shard_slot_told(struct shard *self, uint16_t number);
@@ -136,6 +147,9 @@ void shard_give(struct shard *self, const struct msg_slot *order);
 void shard_take_snapshot(struct shard *self, const struct item *item);
 
 /* shard_device.c */
+/* The sender took the device for one of this region: it sends its item again (or tells its
+ * connection), to the right one. */
+void shard_redirect(struct shard *self, const struct device *device, const struct msg_ref *ref);
 void shard_step(struct shard *self, uint32_t handle, enum device_event event,
                 const struct device_input *input);
 /* Whatever the reading is to its device: new, or sent again. */

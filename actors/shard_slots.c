@@ -41,30 +41,34 @@ void shard_slots_free(struct shard *self)
 
 /* ---- items ---- */
 
-/* Who sends it will send all that is unanswered to the owner once it knows him. (Clean: what this
- * shard took in an earlier epoch it has answered before; the edge knows whether it was the owner.)
- */
+/* Clean: what this shard took in an earlier epoch it has answered before; the edge knows whether it
+ * was the owner. */
+static struct msg_slot word_of(const struct shard *self, const struct held_slot *slot,
+                               uint16_t number)
+{
+    return (struct msg_slot){.slot = number,
+                             .from = self->config.node,
+                             .from_life = self->config.life,
+                             .owner = slot->owner,
+                             .flags = slot->lost ? 0 : SLOT_CLEAN,
+                             .epoch = slot->epoch};
+}
+
+/* Who sends it will send all that is unanswered to the owner once it knows him. */
 static void tell_owner(struct shard *self, uint16_t number, const struct msg_ref *to)
 {
-    const struct held_slot *slot = shard_slot(self, number);
-    struct msg_slot item = {.slot = number,
-                            .from = self->config.node,
-                            .from_life = self->config.life,
-                            .owner = slot->owner,
-                            .flags = SLOT_CLEAN,
-                            .epoch = slot->epoch};
+    struct msg_slot item = word_of(self, shard_slot(self, number), number);
     struct frame *frame = shard_edge_frame(self, to->node, to->life, to->edge);
     if (frame != NULL)
         SURVIVE(frame_add(frame, MSG_SLOT, &item, sizeof item, NULL, 0));
 }
 
-static void keep_early(struct held_slot *slot, const struct item *item, const struct msg_ref *ref)
+static void keep_early(struct held_slot *slot, const struct item *item)
 {
     size_t fixed_len = (size_t)(item->texts - (const uint8_t *)item->fixed);
     struct early *early = malloc(sizeof *early + fixed_len + item->texts_len);
     CHECK(early != NULL);
-    *early = (struct early){
-        .ref = *ref, .kind = item->kind, .size = item->size, .texts_len = item->texts_len};
+    *early = (struct early){.kind = item->kind, .size = item->size, .texts_len = item->texts_len};
     memcpy(early->item, item->fixed, fixed_len + item->texts_len);
     if (slot->early_last != NULL)
         slot->early_last->next = early;
@@ -73,7 +77,8 @@ static void keep_early(struct held_slot *slot, const struct item *item, const st
     slot->early_last = early;
 }
 
-/* What an edge says by itself, and again to each new owner. */
+/* What an edge says by itself, and again to each new owner; but who is gone it does not say again.
+ */
 static bool is_state(enum msg_kind kind)
 {
     return kind == MSG_PRESENCE || kind == MSG_INTEREST || kind == MSG_CLAIM ||
@@ -84,14 +89,31 @@ bool shard_slot_takes(struct shard *self, const struct item *item, const struct 
 {
     struct held_slot *slot = shard_slot(self, ref->slot);
     bool opening = slot->hold == HOLD_OPENING;
-    if (ref->epoch == slot->epoch &&
-        (slot->hold == HOLD_OPEN || (opening && !slot->awaits && is_state(item->kind))))
+    bool leaving = slot->hold == HOLD_RELEASING || slot->hold == HOLD_RESTING;
+    bool hears = (opening && !slot->awaits) || leaving;
+    if (ref->epoch == slot->epoch && (slot->hold == HOLD_OPEN || (hears && is_state(item->kind))))
         return true;
     self->counts.moved++;
     if (ref->epoch > slot->epoch || (ref->epoch == slot->epoch && opening))
-        keep_early(slot, item, ref);
-    else if (slot->hold != HOLD_RELEASING && slot->hold != HOLD_RESTING)
+        keep_early(slot, item);
+    else if (!leaving)
         tell_owner(self, ref->slot, ref);
+    return false;
+}
+
+bool shard_slot_leaves(struct shard *self, uint16_t number)
+{
+    uint8_t hold = shard_slot(self, number)->hold;
+    return hold == HOLD_RELEASING || hold == HOLD_RESTING;
+}
+
+bool shard_slot_wakes(struct shard *self, const struct item *item, uint16_t number)
+{
+    struct held_slot *slot = shard_slot(self, number);
+    if (slot->hold == HOLD_OPEN || (slot->hold == HOLD_OPENING && !slot->awaits))
+        return true;
+    if (slot->hold != HOLD_CLOSED)
+        keep_early(slot, item);
     return false;
 }
 
@@ -124,9 +146,26 @@ static void set_hold(struct shard *self, struct held_slot *slot, enum hold hold)
     slot->hold = (uint8_t)hold;
 }
 
+static void reload(struct shard *self, uint32_t handle)
+{
+    shard_device(self, handle)->stale = false;
+    shard_step(self, handle, DEVICE_CHANGED, &(struct device_input){0});
+}
+
+void shard_changed(struct shard *self, uint32_t handle)
+{
+    struct device *device = shard_device(self, handle);
+    device->stale = true;
+    if (shard_slot(self, device->slot)->hold == HOLD_OPEN)
+        reload(self, handle);
+}
+
 static void open_slot(struct shard *self, struct held_slot *slot)
 {
     set_hold(self, slot, HOLD_OPEN);
+    for (uint32_t h = slot->first; h != TABLE_NONE; h = shard_device(self, h)->slot_next)
+        if (shard_device(self, h)->stale)
+            reload(self, h);
     take_early(self, slot);
 }
 
@@ -147,14 +186,9 @@ static void drop_devices(struct shard *self, struct held_slot *slot)
 }
 
 /* What it took in the former epoch is committed and answered: edges may forget the owner. */
-static void give_up(struct shard *self, struct held_slot *slot, uint16_t number)
+static void give_up(struct shard *self, const struct held_slot *slot, uint16_t number)
 {
-    struct msg_slot news = {.slot = number,
-                            .from = self->config.node,
-                            .from_life = self->config.life,
-                            .owner = slot->owner,
-                            .flags = SLOT_CLEAN,
-                            .epoch = slot->epoch};
+    struct msg_slot news = word_of(self, slot, number);
     tell_edges(self, &news);
 }
 
@@ -168,7 +202,8 @@ static void take_view(struct shard *self, const struct msg_slot *news)
     slot->owner = news->owner;
     if (news->owner != self->config.node) {
         /* Given away by shard_give() before; else somebody has declared this node dead. */
-        if (slot->in_flight == 0)
+        slot->lost = slot->in_flight > 0;
+        if (!slot->lost)
             drop_devices(self, slot);
         tenants_lost_slot(&self->tenants, news->slot);
         set_hold(self, slot, HOLD_CLOSED);
@@ -217,6 +252,7 @@ static void release(struct shard *self, const struct msg_slot *order)
     struct held_slot *slot = shard_slot(self, order->slot);
     if (slot->epoch != order->epoch || (slot->hold != HOLD_OPEN && slot->hold != HOLD_OPENING))
         return;
+    slot->released_us = self->now_us;
     set_hold(self, slot, HOLD_RELEASING);
     rest_if_quiet(self, slot, order->slot);
 }
@@ -244,10 +280,12 @@ static void hand_over(struct shard *self, const struct msg_slot *order)
     slot->epoch = order->epoch;
     slot->owner = order->owner;
     shard_give(self, order);
+    pauses_add(&self->counts.pauses, self->now_us - slot->released_us);
     give_up(self, slot, order->slot);
     drop_devices(self, slot);
     tenants_lost_slot(&self->tenants, order->slot);
     set_hold(self, slot, HOLD_CLOSED);
+    take_early(self, slot);
 }
 
 void shard_take_slot(struct shard *self, const struct item *item)
@@ -267,7 +305,7 @@ void shard_slot_came_back(struct shard *self, uint16_t number)
 {
     struct held_slot *slot = shard_slot(self, number);
     CHECK(slot->in_flight > 0);
-    slot->in_flight--;
+    slot->lost &= --slot->in_flight > 0;
     rest_if_quiet(self, slot, number);
 }
 
@@ -279,12 +317,18 @@ void shard_close(shard_t *self)
                 set_hold(self, &self->slots[region][i], HOLD_RESTING);
 }
 
+/* Or the clock was set back: then it waits no longer than that. */
+static bool is_due(const struct held_slot *slot, int64_t now_us)
+{
+    return now_us >= slot->open_at_us || slot->open_at_us - now_us > GIVEN_WAIT_US;
+}
+
 void shard_slots_tick(struct shard *self)
 {
     for (unsigned region = 0; region < LIMIT_REGIONS && self->opening > 0; region++)
         for (unsigned i = 0; self->slots[region] != NULL && i < LIMIT_SLOTS; i++) {
             struct held_slot *slot = &self->slots[region][i];
-            if (slot->hold == HOLD_OPENING && self->now_us >= slot->open_at_us)
+            if (slot->hold == HOLD_OPENING && is_due(slot, self->now_us))
                 open_slot(self, slot);
         }
 }
@@ -336,6 +380,8 @@ void shard_take_node(struct shard *self, const struct msg_node *node)
     (*far)->life = node->life;
     (*far)->edges = node->edges <= LIMIT_EDGES ? node->edges : LIMIT_EDGES;
     (*far)->shards = node->shards <= LIMIT_SHARDS ? node->shards : LIMIT_SHARDS;
+    if (node->shards == 0)
+        (*far)->shards = 1; /* there is always one to name */
     for (unsigned i = 0; i < LIMIT_EDGES; i++) {
         frame_init(&(*far)->edge[i], FRAME_BYTES_MAX);
         frame_init(&(*far)->watchers[i], FRAME_BYTES_MAX);

@@ -43,7 +43,7 @@ bool control_bury(struct control *self)
     if (!control_went_on(self, "read the leases", rc) || rc != 0)
         return self->db.conn != NULL;
     if (left > 0) {
-        self->expiry_at = control_now_ms() + least(left + 1, EXPIRY_MS);
+        self->expiry_at = control_now_ms() + least(left, EXPIRY_MS - 1) + 1;
         self->overdue_at = 0;
         return true;
     }

@@ -19,9 +19,10 @@
 
 void registration_init(struct registration *self, const struct config *config, const char *mesh_key)
 {
+    int64_t mqtts_port = config->tls_cert_file[0] != '\0' ? config->mqtts_port : 0;
     json_t *json =
         json_pack("{s:s, s:I, s:I, s:I, s:I}", "address", config->advertise_address, "mqtt",
-                  (json_int_t)config->mqtt_port, "mqtts", (json_int_t)config->mqtts_port, "http",
+                  (json_int_t)config->mqtt_port, "mqtts", (json_int_t)mqtts_port, "http",
                   (json_int_t)config->http_port, "mesh", (json_int_t)config->mesh_port);
     size_t len = json_dumpb(json, self->endpoints, sizeof self->endpoints - 1, JSON_COMPACT);
     json_decref(json);

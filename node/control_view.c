@@ -131,13 +131,6 @@ enum member_state control_view_own_state(const struct control_view *self)
     return own != NULL ? own->state : MEMBER_ACTIVE;
 }
 
-bool control_view_is_member(const struct control_view *self, int64_t incarnation)
-{
-    const struct view_node *own = self->nodes[self->number];
-    return own == NULL ||
-           (own->incarnation == incarnation && lives(own) && own->state != MEMBER_CONDEMNED);
-}
-
 static void tell_node(struct control_view *self, const struct view_node *node)
 {
     struct msg_node item = {.node = node->number,
@@ -306,8 +299,10 @@ bool control_view_take(struct control_view *self, struct view_rows *rows)
     for (size_t i = 0; i < rows->nodes_count; i++)
         members |= take_node(self, &rows->nodes[i]);
     members |= lose_absent(self, rows);
-    if (members)
+    if (members) {
         tell_mesh(self);
+        control_view_flush(self); /* at once: whom the mesh lets in then, shards are to know */
+    }
     for (size_t i = 0; i < rows->slots_count; i++)
         inherited |= take_slot(self, &rows->slots[i]);
     tell_news(self, rows);

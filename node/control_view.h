@@ -47,8 +47,6 @@ void control_view_tell_shard(struct control_view *self, unsigned shard, enum msg
                              const void *fixed, size_t len);
 void control_view_tell_edges(struct control_view *self, enum msg_kind kind, const void *fixed,
                              size_t len);
-/* Unless the view says that this incarnation has been superseded, condemned, or is dead. */
-bool control_view_is_member(const struct control_view *self, int64_t incarnation);
 /* There is another node that is active. */
 bool control_view_has_others(const struct control_view *self);
 /* This node's MQTT clients are to go to another node that is active, of its region if there is one.

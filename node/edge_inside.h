@@ -70,8 +70,7 @@ struct edge {
 
     struct mqtt_conn *dirty; /* have something to write */
     struct watchers watchers;
-    uint64_t *told; /* which readings watchers were told of last, EDGE_TOLD of them */
-    uint32_t told_at;
+    uint64_t *told; /* which readings watchers were told of last, by their keys: EDGE_TOLD */
     struct readings *readings; /* scratch of the parser */
     int64_t last_arrival_us;   /* the next reading's is later: their order is kept */
     struct buf scratch;

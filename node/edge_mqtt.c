@@ -240,8 +240,11 @@ void edge_mqtt_resume(struct edge *self)
 static void say_presence(struct mqtt_conn *conn)
 {
     const struct principal *who = session_principal(conn->session);
-    struct msg_presence presence = {
-        .ref = conn->ref, .tenant = who->tenant, .device = who->device, .present = conn->present};
+    struct msg_presence presence = {.ref = conn->ref,
+                                    .tenant = who->tenant,
+                                    .device = who->device,
+                                    .present = conn->present,
+                                    .since_us = conn->since_us};
     edge_say(conn->edge, edge_slot(conn->edge, &who->tenant, &who->device), MSG_PRESENCE, &presence,
              NULL, 0);
 }

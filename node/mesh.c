@@ -66,11 +66,23 @@ static void drop_gone(struct mesh *mesh, const struct mesh_view *view)
     mesh->count = left;
 }
 
+/* A row may hold anything: of a node that was here before there was a mesh, nothing. */
+static bool has_key(const struct mesh_member *member)
+{
+    uint8_t key[32];
+    if (strlen(member->public_key) == MESH_KEY_SIZE - 1 &&
+        zmq_z85_decode(key, member->public_key) != NULL)
+        return true;
+    log_event(LEVEL_WARNING, "mesh_peer_refused", "text", "%s has no key", member->name);
+    return false;
+}
+
 static void add_new(struct mesh *mesh, const struct mesh_view *view)
 {
     for (unsigned m = 0; m < view->count; m++) {
         const struct mesh_member *member = &view->members[m];
-        if (member->number == mesh->self.number || peer_of_number(mesh, member->number) != NULL)
+        if (member->number == mesh->self.number || peer_of_number(mesh, member->number) != NULL ||
+            !has_key(member))
             continue;
         mesh->peers[mesh->count++] = mesh_peer_new(&mesh->self, member, mesh->now_us);
         log_event(LEVEL_INFO, "mesh_peer_new", "text", "%s, incarnation %ld, at %s", member->name,

@@ -46,8 +46,8 @@ static void reply_refused(struct call *call, const struct ask *db)
 /* Gives the connection back. False: the failure is answered. */
 static bool end(struct call *call, const struct ask *db, int rc)
 {
-    if (rc == ERR_NOT_FOUND)
-        reply_not_found(call, "node");
+    if (rc == ERR_NOT_FOUND) /* or one that has ended: it takes no orders */
+        reply_problem(call->request, 404, "node_not_found", "%s", db->reason);
     else if (rc == ERR_REFUSED)
         reply_refused(call, db);
     else if (rc != 0)

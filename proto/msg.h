@@ -113,7 +113,8 @@ struct msg_reject {
 struct msg_presence {
     struct msg_ref ref;
     struct uuid tenant, device;
-    uint8_t present; /* 1 connected, 0 gone */
+    uint8_t present;  /* 1 connected, 0 gone */
+    int64_t since_us; /* connected then: told anew it is no new sign of life; 0: now */
 } __attribute__((packed));
 
 enum msg_interest_bits {
@@ -231,7 +232,8 @@ struct msg_snapshot {
     uint32_t epoch;
     uint8_t status; /* enum device_status */
     uint8_t dirty;
-    int64_t last_seen_us, newest_us, touched_us, disconnected_us;
+    int64_t last_seen_us, newest_us, touched_us;
+    int64_t disconnected_us; /* INT64_MAX: not yet; who is connected still is told anew */
     uint16_t rules_count;
     uint32_t rules_len, hours_len, latest_len; /* texts: rules, sums of its hour, newest payload */
 } __attribute__((packed));

@@ -14,6 +14,8 @@ from cluster import DEVICE, OPERATOR, TENANT, is_alive, wait_until
 from conftest import bring_up, take_down
 from tenants import problem_of
 
+pytestmark = pytest.mark.sanitizer
+
 NODE = "eu-1"
 SLOTS = 4096
 

@@ -144,11 +144,16 @@ static inline void publish(struct fixture *f, uint16_t packet_id, uint8_t flags)
     receive(f, MSG_READING, &reading, sizeof reading, PAYLOAD);
 }
 
-static inline void present_at(struct fixture *f, struct msg_ref ref, bool is)
+static inline void present_since(struct fixture *f, struct msg_ref ref, bool is, int64_t since_us)
 {
     struct msg_presence presence = {
-        .ref = ref, .tenant = tenant, .device = device_id, .present = is};
+        .ref = ref, .tenant = tenant, .device = device_id, .present = is, .since_us = since_us};
     receive(f, MSG_PRESENCE, &presence, sizeof presence, "");
+}
+
+static inline void present_at(struct fixture *f, struct msg_ref ref, bool is)
+{
+    present_since(f, ref, is, f->now_us);
 }
 
 static inline void present(struct fixture *f, bool is)

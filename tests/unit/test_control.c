@@ -250,6 +250,7 @@ static int start(void **state)
                              .bind_address = "127.0.0.1",
                              .advertise_address = "127.0.0.1",
                              .cluster_regions = "",
+                             .tls_cert_file = "",
                              .node_weight = 100,
                              .edges = 1,
                              .shards = 1};

@@ -46,6 +46,10 @@ static void after_its_connection_it_has_a_grace(void **state)
     assert_int_equal(status(device), STATUS_OFFLINE);
     device.last_seen_us = NOW - SECOND; /* someone publishes for it since */
     assert_int_equal(status(device), STATUS_ONLINE);
+    /* However long it was silent: it was connected. */
+    device.last_seen_us = NOW - 2000 * SECOND;
+    device.disconnected_us = NOW - 5 * SECOND + 1;
+    assert_int_equal(status(device), STATUS_IDLE);
 }
 
 static void without_a_connection_silence_makes_it_offline(void **state)

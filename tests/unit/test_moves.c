@@ -290,7 +290,7 @@ static void only_so_many_take_nothing_at_a_time(void **state)
         out -= order.count;
         answer_all(moves, &order, EPOCH + 1);
         while ((order = next(moves)).kind == MOVES_RELEASE) {
-            assert_in_range(++out, 1, MOVES_AT_ONCE);
+            assert_in_range(++out, 1, MOVES_GROUP);
             moves_released(moves, order.slot[0], EPOCH);
         }
     }
@@ -304,12 +304,12 @@ static void what_was_refused_counts_as_well(void **state)
     (void)state;
     moves_t *moves = begin();
     struct moves_order order;
-    for (uint16_t i = 0; i < 2 * MOVES_AT_ONCE; i++)
+    for (uint16_t i = 0; i < 2 * MOVES_GROUP; i++)
         moves_row(moves, i, EPOCH, HERE, THERE);
-    for (unsigned i = 0; i < MOVES_AT_ONCE; i++)
+    for (unsigned i = 0; i < MOVES_GROUP; i++)
         assert_int_equal(next(moves).kind, MOVES_RELEASE);
     assert_int_equal(next(moves).kind, MOVES_NONE);
-    for (uint16_t i = 0; i < MOVES_AT_ONCE; i++)
+    for (uint16_t i = 0; i < MOVES_GROUP; i++)
         moves_released(moves, i, EPOCH);
     order = next(moves);
     assert_int_equal(order.count, MOVES_GROUP);

@@ -119,6 +119,22 @@ static void it_is_given_when_it_is_at_rest_and_no_sooner(void **state)
     end(&f);
 }
 
+static void the_time_without_an_owner_is_counted(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin_source(&f);
+    publish(&f, 1, 0);
+    slot_says(&f, MSG_RELEASE, NEXT, EPOCH, 0);
+    f.now_us += 12000;
+    commit_all(&f);
+    slot_says(&f, MSG_GIVE, NEXT, EPOCH + 1, 0);
+    const struct pauses *pauses = &shard_count(f.shard)->pauses;
+    assert_int_equal(pauses->count[4], 1); /* above 10 ms, to 15 */
+    assert_int_equal(pauses->sum_us, 12000);
+    end(&f);
+}
+
 static void every_edge_is_told_behind_its_answers(void **state)
 {
     (void)state;
@@ -169,6 +185,20 @@ static void a_target_that_has_died_since_is_given_nothing(void **state)
     slot_says(&f, MSG_GIVE, NEXT, EPOCH + 1, 0);
     assert_int_equal(word(&f).owner, NEXT); /* the view says whose it is after him */
     assert_null(the_device(&f));
+    end(&f);
+}
+
+/* However long ago that was: the database may have been away meanwhile. */
+static void what_has_changed_meanwhile_is_not_given(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct msg_device changed = {.tenant = tenant, .device = device_id, .slot = SLOT};
+    begin_source(&f);
+    slot_says(&f, MSG_RELEASE, NEXT, EPOCH, 0);
+    receive(&f, MSG_CHANGED, &changed, sizeof changed, "");
+    slot_says(&f, MSG_GIVE, NEXT, EPOCH + 1, 0);
+    expect_kinds(given_frame(&f), "G");
     end(&f);
 }
 
@@ -460,9 +490,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_is_given_when_it_is_at_rest_and_no_sooner),
+        cmocka_unit_test(the_time_without_an_owner_is_counted),
         cmocka_unit_test(every_edge_is_told_behind_its_answers),
         cmocka_unit_test(watchers_of_its_devices_go_with_it),
         cmocka_unit_test(a_target_that_has_died_since_is_given_nothing),
+        cmocka_unit_test(what_has_changed_meanwhile_is_not_given),
         cmocka_unit_test(claims_of_its_tenants_are_told_anew),
         cmocka_unit_test(an_actor_goes_on_as_it_was),
         cmocka_unit_test(its_rules_keep_their_cooldown),

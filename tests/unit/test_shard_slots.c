@@ -225,6 +225,33 @@ static void edges_are_not_waited_for_longer_than_half_a_second(void **state)
     end(&f);
 }
 
+static void wake(struct fixture *f)
+{
+    struct msg_device awake = {.tenant = tenant, .device = device_id, .slot = SLOT};
+    receive(f, MSG_WAKE, &awake, sizeof awake, "");
+}
+
+/* Control tells of them when it has read that the slot is this node's. Those of a dead owner are
+ * loaded while edges are waited for; those of a living one may be given. */
+static void devices_to_watch_are_watched_when_it_opens(void **state)
+{
+    (void)state;
+    for (uint8_t flags = 0; flags <= SLOT_AWAITS; flags += SLOT_AWAITS) {
+        struct fixture f;
+        begin_closed(&f);
+        wake(&f); /* another's */
+        slot_says(&f, MSG_SLOT, OWN, EPOCH, flags);
+        wake(&f);
+        assert_int_equal(the_device(&f) == NULL, flags == SLOT_AWAITS);
+        f.now_us += SECOND;
+        shard_tick(f.shard, f.now_us);
+        assert_non_null(the_device(&f));
+        commit_all(&f);
+        assert_int_equal(the_device(&f)->state, DEVICE_LIVE);
+        end(&f);
+    }
+}
+
 /* ---- at rest ---- */
 
 static void put_row_and_alert(struct fixture *f)
@@ -366,6 +393,49 @@ static void a_slot_that_stays_after_all_is_told_and_taken_up(void **state)
     end(&f);
 }
 
+static void devices_to_watch_are_not_forgotten_when_it_stays(void **state)
+{
+    (void)state;
+    for (int stays = 0; stays < 2; stays++) {
+        struct fixture f;
+        begin(&f);
+        node_says(&f, OTHER, 1, true);
+        slot_says(&f, MSG_RELEASE, OTHER, EPOCH, 0);
+        wake(&f);
+        assert_true(shard_is_quiet(f.shard));
+        slot_says(&f, stays ? MSG_SLOT : MSG_GIVE, stays ? OWN : OTHER, EPOCH + 1, 0);
+        assert_int_equal(the_device(&f) != NULL, stays);
+        end(&f);
+    }
+}
+
+/* It may be a rule that is no more: what the actor knows of it is old from then on. */
+static void a_change_meanwhile_is_not_missed(void **state)
+{
+    (void)state;
+    for (int in_flight = 0; in_flight < 2; in_flight++) {
+        struct fixture f;
+        begin(&f);
+        make_live(&f);
+        if (in_flight)
+            publish(&f, 1, 0);
+        slot_says(&f, MSG_RELEASE, OTHER, EPOCH, 0);
+        put_load(&f);
+        while (!shard_is_quiet(f.shard)) {
+            struct batch *batch = shard_next_batch(f.shard);
+            assert_int_equal(batch->loads_count, 0);
+            answer(&f, batch, true, false);
+        }
+        slot_says(&f, MSG_SLOT, OWN, EPOCH + 1, 0);
+        struct batch *batch = shard_next_batch(f.shard);
+        assert_non_null(batch);
+        assert_int_equal(batch->loads_count, 1);
+        answer(&f, batch, false, false); /* it was deleted */
+        assert_int_equal(the_device(&f)->state, DEVICE_ABSENT);
+        end(&f);
+    }
+}
+
 static void a_shard_that_is_closed_takes_nothing_more(void **state)
 {
     (void)state;
@@ -395,11 +465,14 @@ int main(void)
         cmocka_unit_test(what_is_given_may_come_before_the_view),
         cmocka_unit_test(a_dead_owners_slot_waits_for_every_edge),
         cmocka_unit_test(edges_are_not_waited_for_longer_than_half_a_second),
+        cmocka_unit_test(devices_to_watch_are_watched_when_it_opens),
         cmocka_unit_test(a_release_waits_for_what_is_in_flight),
         cmocka_unit_test(a_release_waits_for_all_that_follows),
         cmocka_unit_test(a_quiet_slot_is_at_rest_at_once),
         cmocka_unit_test(a_released_slot_takes_nothing_and_says_nothing),
         cmocka_unit_test(a_slot_that_stays_after_all_is_told_and_taken_up),
+        cmocka_unit_test(devices_to_watch_are_not_forgotten_when_it_stays),
+        cmocka_unit_test(a_change_meanwhile_is_not_missed),
         cmocka_unit_test(a_shard_that_is_closed_takes_nothing_more),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
