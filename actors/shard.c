@@ -29,8 +29,7 @@ void shard_destroy(shard_t **self_p)
     struct shard *self = *self_p;
     if (self == NULL)
         return;
-    for (uint16_t n = 0; n < self->out.far_end; n++)
-        shard_take_node(self, &(struct msg_node){.node = n}); /* not alive */
+    shard_nodes_free(self);
     for (uint32_t i = 0; i < self->handles; i++)
         device_clear(shard_device(self, i));
     for (uint32_t i = 0; i < self->chunks_count; i++)

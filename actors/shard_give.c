@@ -19,9 +19,11 @@ static void give_interest(void *context, uint32_t end, unsigned bits)
     const struct giving *g = context;
     uint32_t node = end / LIMIT_EDGES;
     const struct shard_far *far = node < g->self->out.far_end ? g->self->out.far[node] : NULL;
+    if (far == NULL && node != g->self->config.node)
+        return; /* it has gone */
     struct msg_interest item = {
         .ref = {.node = (uint16_t)node,
-                .life = node == g->self->config.node ? g->self->config.life : 0,
+                .life = far != NULL ? far->life : g->self->config.life,
                 .edge = (uint8_t)(end % LIMIT_EDGES),
                 .slot = g->order->slot,
                 .epoch = g->order->epoch},
@@ -29,8 +31,6 @@ static void give_interest(void *context, uint32_t end, unsigned bits)
         .device = g->device->id,
         .bits = (uint8_t)bits,
     };
-    if (far != NULL)
-        item.ref.life = far->life;
     SURVIVE(frame_add(g->to, MSG_INTEREST, &item, sizeof item, NULL, 0));
 }
 

@@ -31,12 +31,14 @@ struct control_view {
     struct slots slots;
     moves_t *moves;
     struct news news;
+    bool any_ended; /* a node, by the newest view */
 };
 
 void control_view_open(struct control_view *self, const struct config *config, uint16_t number);
 void control_view_close(struct control_view *self);
 /* Takes the rows over: what they name is the view's then. True: slots of an owner that does not
- * live are this node's now. */
+ * live are this node's now; or a node has ended, which may have given it slots that it sent nothing
+ * of any more. */
 bool control_view_take(struct control_view *self, struct view_rows *rows);
 /* That node lives: joining, active, draining or condemned. */
 bool control_view_lives(const struct control_view *self, uint16_t number);

@@ -139,6 +139,8 @@ static bool take_node(struct process *process, const struct view_node *row)
     if (at->known && at->alive == row->alive && at->incarnation == row->incarnation &&
         at->state == row->state)
         return false;
+    if (at->alive && (!row->alive || at->incarnation != row->incarnation))
+        process->control.sweeping = true;
     *at = *row;
     tell_node(process, at);
     return true;
@@ -155,6 +157,7 @@ static bool lose_absent(struct process *process, const struct view_read *read)
             continue;
         control->nodes[n].alive = false;
         control->nodes[n].state = MEMBER_ENDED;
+        control->sweeping = true; /* it may have given slots that it sent nothing of any more */
         tell_node(process, &control->nodes[n]);
         any = true;
     }
