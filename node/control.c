@@ -356,6 +356,7 @@ void control_actor(zsock_t *pipe, void *args)
 {
     struct control *self = control_new(pipe, args);
     free(args);
+    pthread_setname_np(pthread_self(), "gito-control");
     zsock_signal(pipe, 0);
     do {
         work(self);

@@ -227,10 +227,12 @@ static void run(struct shard_thread *self, zsock_t *pipe)
         int64_t wait_us = self->next_tick_us - clock_boot_us();
         zmq_poll(items, 3, wait_us > 0 ? (long)(wait_us / 1000 + 1) : 0);
         bool end = items[0].revents && asked_to_end(self, pipe);
-        take_batches(self);
+        if (end || items[2].revents)
+            take_batches(self);
         if (end)
             return;
-        take_frames(self);
+        if (items[1].revents)
+            take_frames(self);
         tick(self);
         self->loop->turned_us[self->index] = clock_boot_us();
         send_all(self);
@@ -245,6 +247,7 @@ void shard_actor(zsock_t *pipe, void *args)
     struct shard_thread self = {.deadline_us = INT64_MAX};
     open_all(&self, given);
     free(given);
+    pthread_setname_np(pthread_self(), "gito-shard");
     zsock_signal(pipe, 0);
     run(&self, pipe);
     close_all(&self);

@@ -7,9 +7,11 @@ import os
 import subprocess
 import sys
 
+import cluster_distance
 import cluster_kill
 import cluster_move
 import cluster_planner
+import cluster_scale
 import ingest
 import memory
 import peers
@@ -22,7 +24,9 @@ INGEST = {"throughput": ingest.throughput_part, "latency": ingest.latency_part,
           "memory": memory.memory_part, "rest": rest.rest_part}
 # Each brings up the nodes that it needs.
 CLUSTER = {"cluster-kill": cluster_kill.kill_part, "cluster-move": cluster_move.move_part,
-           "cluster-planner": cluster_planner.planner_part}
+           "cluster-planner": cluster_planner.planner_part,
+           "cluster-distance": cluster_distance.distance_part,
+           "cluster-scale": cluster_scale.scale_part}
 GROUPS = {"ingest": INGEST, "cluster": CLUSTER}
 CORES = 2
 

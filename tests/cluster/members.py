@@ -74,14 +74,21 @@ def wait_settled(gito, deadline_s=SETTLE_S):
 def wait_all_served(gito, devices, deadline_s=SETTLE_S):
     """Until each of the load's devices has a reading that arrived after this call."""
     since = gito.sql("SELECT clock_timestamp()")[0][0]
+    waiting = [DEVICE_ID % device for device in range(devices)]
 
-    def waiting():
-        return gito.sql("SELECT id FROM devices d WHERE tenant_id = %s AND id = ANY (%s::uuid[]) "
-                        "AND NOT EXISTS (SELECT FROM telemetry_hot t WHERE t.device_id = d.id AND "
-                        "t.timestamp > %s)",
-                        [TENANT, [DEVICE_ID % device for device in range(devices)], since])
+    def served():
+        rows = gito.sql("SELECT id::text FROM unnest (%s::uuid[]) AS waiting (id) WHERE NOT EXISTS "
+                        "(SELECT FROM telemetry_hot t WHERE t.device_id = waiting.id AND "
+                        "t.timestamp > %s)", [waiting, since])
+        waiting[:] = [row[0] for row in rows]
+        return not waiting
 
-    wait_until(lambda: not waiting(), deadline_s, "a new reading of every device")
+    try:
+        wait_until(served, deadline_s, "a new reading of every device")
+    except AssertionError as error:
+        operator = Operator(gito.at(gito.running()[0]))
+        raise AssertionError("%s; %d wait: %s" % (error, len(waiting), [
+            operator.get("/actors/%s/%s" % (TENANT, device)) for device in waiting[:5]])) from None
 
 
 def hold(seconds):
@@ -122,7 +129,8 @@ class Events:
         self.response = requests.get(gito.http_url + "/api/v1/cluster/events", stream=True,
                                      headers={"Authorization": "Bearer " + token}, timeout=20)
         assert self.response.status_code == 200, self.response.text
-        self.lines = self.response.iter_lines(decode_unicode=True)
+        # By single bytes: larger pieces are waited for until they are full.
+        self.lines = self.response.iter_lines(chunk_size=1, decode_unicode=True)
 
     def __enter__(self):
         return self
@@ -130,10 +138,11 @@ class Events:
     def __exit__(self, *error):
         self.response.close()
 
-    def take(self):
+    def take(self, deadline_s=20):
         """(event, data) of the next one; comments and other fields are passed over."""
-        event, data = "message", []
+        event, data, end = "message", [], time.monotonic() + deadline_s
         for line in self.lines:
+            assert time.monotonic() < end, "no event within %s s" % deadline_s
             if line.startswith("event:"):
                 event = line[6:].strip()
             elif line.startswith("data:"):

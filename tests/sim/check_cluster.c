@@ -238,8 +238,8 @@ static void check_death(struct world *self, uint8_t place, const char *how)
     const struct process *process = present(self, place);
     self->stats.deaths++;
     check_disturbed(self);
-    if (process != NULL && process->phase == PROCESS_RUNNING && !process->troubled &&
-        self->now_us > self->db.slow_until_us + 8 * SECOND_US)
+    if (process != NULL && process->phase == PROCESS_RUNNING &&
+        self->now_us > self->trouble_until_us[place])
         fail(self, "process %u was declared %s, though nothing had befallen it", process->id, how);
 }
 

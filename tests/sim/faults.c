@@ -49,6 +49,13 @@ static bool is_free(const struct world *self, uint8_t place)
 
 /* ---- faults ---- */
 
+/* A death of that node, until some time after, is no wonder. */
+static void trouble(struct world *self, uint8_t place, int64_t until_us)
+{
+    if (until_us + 8 * SECOND_US > self->trouble_until_us[place])
+        self->trouble_until_us[place] = until_us + 8 * SECOND_US;
+}
+
 static void crash(struct world *self, struct process *process)
 {
     process_end(self, process, "CRASH");
@@ -59,25 +66,26 @@ static void crash(struct world *self, struct process *process)
 /* Its successor starts while it goes on, not knowing. */
 static void replace(struct world *self, struct process *process)
 {
-    process->troubled = true;
     if (random_percent(self, 50))
         process->paused_until_us = up_to(self, 6 * SECOND_US);
+    trouble(self, process->place, process->paused_until_us);
     process_start(self, process->place);
 }
 
 static void pause_process(struct world *self, struct process *process)
 {
     int64_t us = self->plan.storm ? 9 * SECOND_US : SECOND_US / 2;
-    process->troubled |= self->plan.storm;
     process->paused_until_us = up_to(self, us);
+    if (self->plan.storm)
+        trouble(self, process->place, process->paused_until_us);
     trace(self, "process %u is paused for %d ms", process->id,
           (int)((process->paused_until_us - self->now_us) / 1000));
 }
 
 static void cut_from_database(struct world *self, struct process *process)
 {
-    process->troubled = true;
     process->cut_until_us = up_to(self, 9 * SECOND_US);
+    trouble(self, process->place, process->cut_until_us);
     process->cut_hangs = random_percent(self, 50);
     trace(self, "process %u is cut from the database", process->id);
 }
@@ -95,33 +103,24 @@ static void cut_nodes(struct world *self)
         self->cut[to][from] = cut;
     trace(self, "the way from node %u to node %u%s is cut, for %d ms", from, to,
           both ? " and back" : "", (int)((cut.until_us - self->now_us) / 1000));
-    for (uint32_t i = 0; i < self->processes && self->plan.storm; i++)
-        if (self->process[i] != NULL &&
-            (self->process[i]->place == from || self->process[i]->place == to))
-            self->process[i]->troubled = true;
+    if (self->plan.storm) {
+        trouble(self, from, cut.until_us);
+        trouble(self, to, cut.until_us);
+    }
 }
 
+/* An outage kills nobody. But a slow one does, or one behind which connections break again. */
 static void trouble_database(struct world *self)
 {
     int64_t until_us = up_to(self, 7 * SECOND_US);
-    switch (random_below(self, 3)) {
-    case 0:
-        trace(self, "database away");
-        self->db.away_until_us = until_us;
-        break;
-    case 1:
-        trace(self, "disk full");
-        self->db.full_until_us = until_us;
-        break;
-    default:
-        if (!self->plan.storm)
-            break;
-        trace(self, "database slow");
-        self->db.slow_until_us = until_us;
-        for (uint32_t i = 0; i < self->processes; i++)
-            if (self->process[i] != NULL)
-                self->process[i]->troubled = true;
-    }
+    uint64_t kind = random_below(self, self->plan.storm ? 3 : 2);
+    static const char *const names[] = {"away", "full", "slow"};
+    int64_t *const untils[] = {&self->db.away_until_us, &self->db.full_until_us,
+                               &self->db.slow_until_us};
+    trace(self, "database %s for %d ms", names[kind], (int)((until_us - self->now_us) / 1000));
+    *untils[kind] = until_us;
+    for (uint8_t i = 0; i < PLACES && self->plan.storm; i++)
+        trouble(self, i, until_us);
 }
 
 static void befall(struct world *self)
@@ -173,9 +172,7 @@ static void leave(struct world *self)
 static void evict(struct world *self, uint8_t place)
 {
     trace(self, "order: evict node %u", place);
-    for (uint32_t i = 0; i < self->processes; i++)
-        if (self->process[i] != NULL && self->process[i]->place == place)
-            self->process[i]->troubled = true;
+    trouble(self, place, self->now_us);
     member_evict(self, place);
 }
 

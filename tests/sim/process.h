@@ -247,8 +247,6 @@ struct process {
     uint32_t id; /* in this run */
     uint8_t place;
     enum process_phase phase;
-    bool said_dead; /* by the database, and it does not know */
-    bool troubled;  /* by a fault of its own: its death is no wonder */
     int64_t incarnation;
     uint16_t number, life;
     uint32_t shards;

@@ -101,8 +101,9 @@ struct world {
     uint32_t last_stored_cap;
     struct process *process[PROCESSES]; /* NULL: not started yet, or gone and freed */
     uint32_t processes;
-    int64_t start_at_us[PLACES];    /* INT64_MAX: not to be started */
-    struct cut cut[PLACES][PLACES]; /* from, to */
+    int64_t start_at_us[PLACES];      /* INT64_MAX: not to be started */
+    struct cut cut[PLACES][PLACES];   /* from, to */
+    int64_t trouble_until_us[PLACES]; /* until then the death of that node is no wonder */
     struct task fate, starter;
     struct database db;
     /* watchers: edges that were told of everything since; rows from there on are looked at */
