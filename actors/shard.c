@@ -29,8 +29,7 @@ void shard_destroy(shard_t **self_p)
     struct shard *self = *self_p;
     if (self == NULL)
         return;
-    for (uint16_t n = 0; n < self->out.far_end; n++)
-        shard_take_node(self, &(struct msg_node){.node = n}); /* not alive */
+    shard_nodes_free(self);
     for (uint32_t i = 0; i < self->handles; i++)
         device_clear(shard_device(self, i));
     for (uint32_t i = 0; i < self->chunks_count; i++)
@@ -63,6 +62,24 @@ static bool device_has_id(const void *context, uint32_t handle, const void *key)
 uint32_t shard_find(const struct shard *self, const struct uuid *id)
 {
     return table_find(&self->index, uuid_hash(id), device_has_id, self, id);
+}
+
+struct place {
+    const struct uuid *id;
+    uint16_t slot;
+};
+
+static bool device_is_at(const void *context, uint32_t handle, const void *key)
+{
+    const struct place *place = key;
+    const struct device *device = shard_device(context, handle);
+    return device->slot == place->slot && uuid_equal(&device->id, place->id);
+}
+
+uint32_t shard_find_at(const struct shard *self, const struct uuid *id, uint16_t slot)
+{
+    return table_find(&self->index, uuid_hash(id), device_is_at, self,
+                      &(struct place){.id = id, .slot = slot});
 }
 
 /* A free place keeps the next free one in touched_us. */
@@ -105,7 +122,7 @@ uint32_t shard_make(struct shard *self, const struct uuid *tenant, const struct 
 uint32_t shard_activate(struct shard *self, const struct uuid *tenant, const struct uuid *id,
                         uint16_t slot)
 {
-    uint32_t handle = shard_find(self, id);
+    uint32_t handle = shard_find_at(self, id, slot);
     if (handle != TABLE_NONE)
         return handle;
     handle = shard_make(self, tenant, id, slot);
@@ -239,8 +256,9 @@ void shard_kick(struct shard *self, const struct msg_ref *ref, uint8_t code)
         SURVIVE(frame_add(frame, MSG_KICK, &item, sizeof item, NULL, 0));
 }
 
-/* What watchers of other nodes see may be dropped on the way; a message of a client may not. */
-static struct frame *watcher_frame(struct shard *self, uint32_t end, enum msg_interest_bits bit)
+/* What watchers of other nodes see may be dropped on the way, as what is sent with QoS 0 may; a
+ * message that its client was promised may not. */
+static struct frame *watcher_frame(struct shard *self, uint32_t end, const struct msg_event *event)
 {
     uint32_t node = end / LIMIT_EDGES, edge = end % LIMIT_EDGES;
     if (node == self->config.node)
@@ -248,7 +266,8 @@ static struct frame *watcher_frame(struct shard *self, uint32_t end, enum msg_in
     struct shard_far *far = node < self->out.far_end ? self->out.far[node] : NULL;
     if (far == NULL)
         return NULL;
-    return bit == INTEREST_MESSAGES ? &far->edge[edge] : &far->watchers[edge];
+    bool promised = event->event == EVENT_MESSAGE && (event->flags & MSG_QOS_MASK) != 0;
+    return promised ? &far->edge[edge] : &far->watchers[edge];
 }
 
 void shard_tell(struct shard *self, const struct msg_event *event, const struct span *texts,
@@ -258,7 +277,7 @@ void shard_tell(struct shard *self, const struct msg_event *event, const struct 
     struct uuid tenant = event->tenant, device = event->device;
     uint32_t count = interest_find(&self->interest, &tenant, &device, bit, &ends);
     for (uint32_t i = 0; i < count; i++) {
-        struct frame *frame = watcher_frame(self, ends[i], bit);
+        struct frame *frame = watcher_frame(self, ends[i], event);
         if (frame != NULL)
             SURVIVE(frame_add(frame, MSG_EVENT, event, sizeof *event, texts, texts_count));
     }

@@ -22,6 +22,7 @@
  */
 #include "actors/device.h"
 #include "proto/frame.h"
+#include "proto/pauses.h"
 
 typedef struct shard shard_t;
 
@@ -55,6 +56,7 @@ struct shard_counts {
     uint64_t readings, duplicates, rejected, alerts, commits, rows, unexpected;
     uint64_t moved;                 /* items that were not taken: of another's slot, or epoch */
     uint64_t actors, active, slots; /* now: in memory; not offline; open */
+    struct pauses pauses;           /* of slots given away: from MSG_RELEASE to MSG_GIVEN */
 };
 
 shard_t *shard_new(const struct shard_config *config); /* NULL: out of memory */

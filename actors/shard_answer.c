@@ -133,7 +133,8 @@ void shard_done(shard_t *self, struct batch *batch, int64_t now_us)
         bool several = first != NULL && first->next != NULL && first->next->asked;
         enum device_event stored = several ? DEVICE_STORED_OF_SEVERAL : DEVICE_STORED;
         enum device_event missing = several ? DEVICE_NOT_STORED_OF_SEVERAL : DEVICE_NOT_STORED;
-        shard_step(self, check->actor, check->stored ? stored : missing, &(struct device_input){0});
+        shard_step(self, check->actor, check->stored ? stored : missing,
+                   &(struct device_input){.stored_us = check->stored_us});
     }
     for (uint32_t i = 0; i < batch->loads_count; i++) {
         const struct batch_load *load = &batch->loads[i];

@@ -170,11 +170,18 @@ static void append(struct shard *self, uint32_t handle, const struct device_inpu
     shard_touch(self, handle);
 }
 
-/* Its first delivery has the same timestamp: it is its own, or its edge sends it again itself. */
+/* Its own, so that each delivery of it has the same; or (QoS 0) there is but one delivery. */
 static bool has_exact_time(const struct msg_reading *reading)
 {
-    return reading->timestamp_us != reading->arrival_us ||
-           (reading->ref.again && !(reading->flags & MSG_DUP));
+    return reading->timestamp_us != reading->arrival_us || reading->ref.packet_id == 0;
+}
+
+/* What an edge sends again itself has come from its client once: whatever is stored of it, by this
+ * delivery or by the client's redelivery to another edge, is not older. An equal reading that the
+ * client sent before is, though it may have had the same packet id. */
+static int64_t stored_since(const struct msg_reading *reading)
+{
+    return reading->flags & MSG_DUP ? 0 : reading->arrival_us;
 }
 
 /* Holds the redelivery and asks whether it is stored. Answers come in the order of the questions,
@@ -189,7 +196,10 @@ static void ask(struct shard *self, uint32_t handle, const struct device_input *
     struct batch_check *added = batch_add_checks(batch);
     CHECK(added != NULL);
     added->device = device->id;
-    added->timestamp_us = has_exact_time(arrival->reading) ? arrival->reading->timestamp_us : 0;
+    if (has_exact_time(arrival->reading))
+        added->timestamp_us = arrival->reading->timestamp_us;
+    else
+        added->since_us = stored_since(arrival->reading);
     added->message_key = arrival->reading->message_key;
     added->payload = batch_text(batch, arrival->payload, arrival->reading->payload_len);
     CHECK(!batch->bytes.failed);
@@ -223,16 +233,17 @@ static struct arrival arrival_of(const struct held *held)
                             held->item_bytes, NULL};
 }
 
-/* Its owner committed it and died, perhaps before he told anybody: who has seen it knows its key.
- */
-static void tell_again(struct shard *self, const struct held *held)
+/* Its owner committed it and died, perhaps before he told anybody: who has seen it knows its key
+ * and the timestamp of its row, which is another one than that of this delivery where the client
+ * had redelivered it. */
+static void tell_again(struct shard *self, const struct held *held, int64_t stored_us)
 {
     struct msg_event event = {.tenant = held->reading.tenant,
                               .device = held->reading.device,
                               .event = EVENT_TELEMETRY,
                               .again = 1,
                               .key = held->reading.message_key,
-                              .timestamp_us = held->reading.timestamp_us,
+                              .timestamp_us = stored_us,
                               .body_len = held->reading.payload_len};
     struct span body = {held->texts, held->reading.payload_len};
     shard_tell(self, &event, &body, 1, INTEREST_TELEMETRY);
@@ -240,12 +251,11 @@ static void tell_again(struct shard *self, const struct held *held)
 
 static void answer_held(struct shard *self, uint32_t handle, const struct device_input *input)
 {
-    (void)input;
     struct held *held = device_unhold(shard_device(self, handle));
     CHECK(held != NULL);
     self->counts.duplicates++;
     if (held->reading.ref.again)
-        tell_again(self, held);
+        tell_again(self, held, input->stored_us);
     shard_acknowledge(self, &held->reading.ref, held->reading.flags, 0, NULL, held->item_bytes);
     free(held);
 }
@@ -253,9 +263,12 @@ static void answer_held(struct shard *self, uint32_t handle, const struct device
 static void append_held(struct shard *self, uint32_t handle, const struct device_input *input)
 {
     (void)input;
-    struct held *held = device_unhold(shard_device(self, handle));
+    struct device *device = shard_device(self, handle);
+    struct held *held = device_unhold(device);
     CHECK(held != NULL);
     struct arrival arrival = arrival_of(held);
+    if (held->reading.flags & MSG_DUP && held->reading.arrival_us > device->redelivered_us)
+        device->redelivered_us = held->reading.arrival_us;
     append(self, handle, &(struct device_input){.arrival = &arrival});
     free(held);
 }
@@ -328,11 +341,18 @@ static bool is_redelivery(const struct msg_reading *reading)
     return (reading->flags & MSG_DUP) || reading->ref.again;
 }
 
+/* Its client may have redelivered it by another edge, from which it came sooner. */
+static bool is_overtaken(const struct device *device, const struct msg_reading *reading)
+{
+    return reading->ref.packet_id != 0 && reading->arrival_us < device->redelivered_us;
+}
+
 void shard_reading(struct shard *self, uint32_t handle, const struct arrival *arrival)
 {
     const struct device_input input = {.arrival = arrival};
-    step_once(self, handle, is_redelivery(arrival->reading) ? DEVICE_REDELIVERY : DEVICE_READING,
-              &input);
+    bool ask = is_redelivery(arrival->reading) ||
+               is_overtaken(shard_device(self, handle), arrival->reading);
+    step_once(self, handle, ask ? DEVICE_REDELIVERY : DEVICE_READING, &input);
 }
 
 /* In CHECKING the redeliveries right behind the first are asked about as well. */

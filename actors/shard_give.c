@@ -19,9 +19,11 @@ static void give_interest(void *context, uint32_t end, unsigned bits)
     const struct giving *g = context;
     uint32_t node = end / LIMIT_EDGES;
     const struct shard_far *far = node < g->self->out.far_end ? g->self->out.far[node] : NULL;
+    if (far == NULL && node != g->self->config.node)
+        return; /* it has gone */
     struct msg_interest item = {
         .ref = {.node = (uint16_t)node,
-                .life = node == g->self->config.node ? g->self->config.life : 0,
+                .life = far != NULL ? far->life : g->self->config.life,
                 .edge = (uint8_t)(end % LIMIT_EDGES),
                 .slot = g->order->slot,
                 .epoch = g->order->epoch},
@@ -29,8 +31,6 @@ static void give_interest(void *context, uint32_t end, unsigned bits)
         .device = g->device->id,
         .bits = (uint8_t)bits,
     };
-    if (far != NULL)
-        item.ref.life = far->life;
     SURVIVE(frame_add(g->to, MSG_INTEREST, &item, sizeof item, NULL, 0));
 }
 
@@ -120,8 +120,9 @@ void shard_take_snapshot(struct shard *self, const struct item *item)
     const struct msg_snapshot *s = item->fixed;
     const struct held_slot *slot = shard_slot(self, s->slot);
     struct uuid tenant = s->tenant, id = s->device;
-    bool too_late = s->epoch < slot->epoch || slot->hold == HOLD_OPEN;
-    if (too_late || s->status >= STATUSES || shard_find(self, &id) != TABLE_NONE)
+    /* Open, or released before it came: nothing of its devices may be in flight any more. */
+    bool too_late = s->epoch < slot->epoch || slot->hold > HOLD_OPENING;
+    if (too_late || s->status >= STATUSES || shard_find_at(self, &id, s->slot) != TABLE_NONE)
         return; /* it was loaded meanwhile, or will be */
     uint32_t handle = shard_make(self, &tenant, &id, s->slot);
     struct device *device = shard_device(self, handle);

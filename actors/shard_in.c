@@ -38,13 +38,6 @@ static void take_reject(struct shard *self, const struct item *item)
     self->counts.rejected++;
 }
 
-/* The edge is there. What a node said last may come behind the word of its end, by another way:
- * who was connected at it, or watched, is nobody's concern any more. */
-static bool is_there(struct shard *self, const struct msg_ref *ref)
-{
-    return shard_edge_frame(self, ref->node, ref->life, ref->edge) != NULL;
-}
-
 /* A connection that was made at since_us. */
 static void seen(const struct shard *self, struct device *device, int64_t since_us)
 {
@@ -60,9 +53,7 @@ static void take_presence(struct shard *self, const struct item *item)
 {
     const struct msg_presence *presence = item->fixed;
     struct uuid tenant = presence->tenant, id = presence->device;
-    if (!is_there(self, &presence->ref))
-        return;
-    uint32_t handle = shard_find(self, &id);
+    uint32_t handle = shard_find_at(self, &id, presence->ref.slot);
     if (handle == TABLE_NONE && shard_slot_leaves(self, presence->ref.slot))
         return; /* it is told anew */
     if (handle == TABLE_NONE)
@@ -126,8 +117,6 @@ static void take_claim(struct shard *self, const struct item *item)
         tenants_unclaim(&self->tenants, &tenant, id, item->texts_len, &ref);
         return;
     }
-    if (!is_there(self, &ref))
-        return;
     int rc =
         tenants_claim(&self->tenants, &tenant, id, item->texts_len, &ref, claim->since_us, &loser);
     CHECK(rc >= 0);
@@ -152,24 +141,31 @@ static void take_interest(struct shard *self, const struct item *item)
     const struct msg_interest *wanted = item->fixed;
     struct uuid tenant = wanted->tenant, device = wanted->device;
     const struct msg_ref *ref = &wanted->ref;
-    if (is_there(self, ref))
+    if (ref->edge < LIMIT_EDGES)
         SURVIVE(interest_set(&self->interest, &tenant, &device, INTEREST_END(ref->node, ref->edge),
                              wanted->bits & ((1U << INTEREST_BITS) - 1)));
+}
+
+/* Control does not know in which region the device is at home. */
+static void take_change(struct shard *self, const struct uuid *id, uint16_t slot)
+{
+    self->changed_us = self->now_us;
+    for (unsigned region = 0; region < LIMIT_REGIONS; region++) {
+        uint16_t at = msg_slot(region, slot % LIMIT_SLOTS);
+        uint32_t handle = self->slots[region] != NULL ? shard_find_at(self, id, at) : TABLE_NONE;
+        if (handle != TABLE_NONE)
+            shard_changed(self, handle);
+    }
 }
 
 static void take_device(struct shard *self, const struct item *item)
 {
     const struct msg_device *named = item->fixed;
     struct uuid tenant = named->tenant, id = named->device;
-    if (item->kind == MSG_WAKE) {
-        if (shard_slot_wakes(self, item, named->slot))
-            shard_activate(self, &tenant, &id, named->slot);
-        return;
-    }
-    self->changed_us = self->now_us;
-    uint32_t handle = shard_find(self, &id);
-    if (handle != TABLE_NONE)
-        shard_changed(self, handle);
+    if (item->kind == MSG_CHANGED)
+        take_change(self, &id, named->slot);
+    else if (shard_slot_wakes(self, item, named->slot))
+        shard_activate(self, &tenant, &id, named->slot);
 }
 
 static void describe(const struct device *device, struct msg_actor *actor)
@@ -191,7 +187,7 @@ static void take_ask(struct shard *self, const struct item *item)
     const struct msg_ask *ask = item->fixed;
     struct msg_actor actor = {.ref = ask->ref};
     struct uuid tenant = ask->tenant, id = ask->device;
-    uint32_t handle = shard_find(self, &id);
+    uint32_t handle = shard_find_at(self, &id, ask->ref.slot);
     if (handle != TABLE_NONE && uuid_equal(&shard_device(self, handle)->tenant, &tenant)) {
         const struct device *device = shard_device(self, handle);
         describe(device, &actor);
@@ -208,7 +204,7 @@ static void take_ask(struct shard *self, const struct item *item)
 static void take_slotted(struct shard *self, const struct item *item)
 {
     const struct msg_ref *ref = item->fixed; /* the first member of each */
-    if (!shard_slot_takes(self, item, ref))
+    if (!shard_knows(self, item, ref) || !shard_slot_takes(self, item, ref))
         return;
     switch ((int)item->kind) {
     case MSG_READING:
@@ -244,11 +240,12 @@ void shard_take(struct shard *self, const struct item *item)
 {
     switch (item->kind) {
     case MSG_INTEREST: {
-        struct uuid device = ((const struct msg_interest *)item->fixed)->device;
-        if (uuid_is_nil(&device))
-            take_interest(self, item); /* any device of a tenant: of no slot */
-        else
+        const struct msg_interest *wanted = item->fixed;
+        struct uuid device = wanted->device;
+        if (!uuid_is_nil(&device))
             take_slotted(self, item);
+        else if (shard_knows(self, item, &wanted->ref)) /* any of a tenant: of no slot */
+            take_interest(self, item);
         break;
     }
     case MSG_READING:

@@ -4,6 +4,7 @@
  * (items in), shard_device.c (the actions of device.def), shard_answer.c (what the writer
  * answered), shard_slots.c (which slots it holds), shard_give.c (a slot's way to another node).
  */
+#include "actors/early.h"
 #include "actors/interest.h"
 #include "actors/shard.h"
 #include "actors/tenant.h"
@@ -12,14 +13,6 @@
 #define CHUNK_DEVICES 1024
 /* What one turn makes for an edge: events of all that every edge has credit for, at the worst. */
 #define FRAME_BYTES_MAX (4UL * LIMIT_EDGES * LIMIT_EDGE_BYTES)
-
-/* An item that came before its slot, or its slot's epoch. */
-struct early {
-    struct early *next;
-    enum msg_kind kind;
-    size_t size, texts_len;
-    uint8_t item[]; /* fixed part, texts */
-};
 
 /* A slot of a dead owner waits for what every edge has to say of it (who watches, who is
  * connected), so that no watcher misses a reading; one of a live owner, for what he gives.
@@ -39,12 +32,20 @@ struct held_slot {
     bool awaits;   /* OPENING: MSG_GIVEN; else that all edges have told it */
     bool lost;     /* with something in flight: whether that is stored it cannot say yet */
     uint16_t told; /* edges that have */
-    int64_t open_at_us;
-    struct early *early, *early_last;
+    int64_t open_at_us, released_us;
+    struct early early; /* items of a later epoch, or while it opens */
+};
+
+/* A node of whose life control has not told yet: its edges may have heard of this one before. */
+struct stranger {
+    uint16_t life; /* of whom these items are, or which has ended */
+    bool ended;
+    struct early early;
 };
 
 struct shard {
     struct shard_config config;
+    struct stranger strangers[LIMIT_NODES];
     struct held_slot
         *slots[LIMIT_REGIONS]; /* LIMIT_SLOTS each; NULL: nothing known of that region */
     uint32_t opening;          /* slots that are */
@@ -79,6 +80,7 @@ struct device_input {
     const struct arrival *arrival;
     const struct batch_load *load;
     const struct batch *batch; /* that load belongs to */
+    int64_t stored_us;         /* STORED: the timestamp of its row */
 };
 
 #define SURVIVE(rc) CHECK((rc) == 0) /* only memory can fail here */
@@ -89,7 +91,10 @@ static inline struct device *shard_device(const struct shard *self, uint32_t han
 }
 
 /* shard.c */
+/* One of this id. There may be several, where the shard has the slots of two regions: items came
+ * for the wrong one, whose actor sends them to the right one's. */
 uint32_t shard_find(const struct shard *self, const struct uuid *id);
+uint32_t shard_find_at(const struct shard *self, const struct uuid *id, uint16_t slot);
 /* Finds or makes it; a new one is LOADING with its load in the open batch. */
 uint32_t shard_activate(struct shard *self, const struct uuid *tenant, const struct uuid *id,
                         uint16_t slot);
@@ -134,9 +139,15 @@ void shard_changed(struct shard *self, uint32_t handle);
 void shard_slot_came_back(struct shard *self, uint16_t number);
 void shard_slot_told(struct shard *self, uint16_t number);
 void shard_take_slot(struct shard *self, const struct item *item);
-void shard_take_node(struct shard *self, const struct msg_node *node);
 void shard_slots_tick(struct shard *self);
 void shard_slots_free(struct shard *self);
+
+/* shard_nodes.c */
+void shard_take_node(struct shard *self, const struct msg_node *node);
+/* The edge's node lives. If not, the item is kept until it does, or is of one that has ended: what
+ * a node said last may come behind the word of its end, by another way. */
+bool shard_knows(struct shard *self, const struct item *item, const struct msg_ref *ref);
+void shard_nodes_free(struct shard *self);
 
 /* shard_give.c */
 void shard_give(struct shard *self, const struct msg_slot *order);

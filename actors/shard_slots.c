@@ -20,21 +20,11 @@ struct held_slot *shard_slot(struct shard *self, uint16_t slot)
     return &self->slots[region][slot % LIMIT_SLOTS];
 }
 
-static void free_early(struct held_slot *slot)
-{
-    while (slot->early != NULL) {
-        struct early *next = slot->early->next;
-        free(slot->early);
-        slot->early = next;
-    }
-    slot->early_last = NULL;
-}
-
 void shard_slots_free(struct shard *self)
 {
     for (unsigned region = 0; region < LIMIT_REGIONS; region++) {
         for (unsigned i = 0; self->slots[region] != NULL && i < LIMIT_SLOTS; i++)
-            free_early(&self->slots[region][i]);
+            early_free(&self->slots[region][i].early);
         free(self->slots[region]);
     }
 }
@@ -63,20 +53,6 @@ static void tell_owner(struct shard *self, uint16_t number, const struct msg_ref
         SURVIVE(frame_add(frame, MSG_SLOT, &item, sizeof item, NULL, 0));
 }
 
-static void keep_early(struct held_slot *slot, const struct item *item)
-{
-    size_t fixed_len = (size_t)(item->texts - (const uint8_t *)item->fixed);
-    struct early *early = malloc(sizeof *early + fixed_len + item->texts_len);
-    CHECK(early != NULL);
-    *early = (struct early){.kind = item->kind, .size = item->size, .texts_len = item->texts_len};
-    memcpy(early->item, item->fixed, fixed_len + item->texts_len);
-    if (slot->early_last != NULL)
-        slot->early_last->next = early;
-    else
-        slot->early = early;
-    slot->early_last = early;
-}
-
 /* What an edge says by itself, and again to each new owner; but who is gone it does not say again.
  */
 static bool is_state(enum msg_kind kind)
@@ -95,7 +71,7 @@ bool shard_slot_takes(struct shard *self, const struct item *item, const struct 
         return true;
     self->counts.moved++;
     if (ref->epoch > slot->epoch || (ref->epoch == slot->epoch && opening))
-        keep_early(slot, item);
+        early_keep(&slot->early, item);
     else if (!leaving)
         tell_owner(self, ref->slot, ref);
     return false;
@@ -113,26 +89,19 @@ bool shard_slot_wakes(struct shard *self, const struct item *item, uint16_t numb
     if (slot->hold == HOLD_OPEN || (slot->hold == HOLD_OPENING && !slot->awaits))
         return true;
     if (slot->hold != HOLD_CLOSED)
-        keep_early(slot, item);
+        early_keep(&slot->early, item);
     return false;
+}
+
+static void take_one(void *context, const struct item *item)
+{
+    shard_take(context, item); /* looks at the epoch once more */
 }
 
 /* Those of the slot's epoch go their way; those of a later one wait on. */
 static void take_early(struct shard *self, struct held_slot *slot)
 {
-    struct early *early = slot->early;
-    slot->early = slot->early_last = NULL;
-    while (early != NULL) {
-        struct early *next = early->next;
-        struct item item = {.kind = early->kind,
-                            .fixed = early->item,
-                            .texts = early->item + frame_fixed_size(early->kind),
-                            .texts_len = early->texts_len,
-                            .size = early->size};
-        shard_take(self, &item); /* looks at the epoch once more */
-        free(early);
-        early = next;
-    }
+    early_take(&slot->early, take_one, self);
 }
 
 /* ---- what control says ---- */
@@ -252,6 +221,7 @@ static void release(struct shard *self, const struct msg_slot *order)
     struct held_slot *slot = shard_slot(self, order->slot);
     if (slot->epoch != order->epoch || (slot->hold != HOLD_OPEN && slot->hold != HOLD_OPENING))
         return;
+    slot->released_us = self->now_us;
     set_hold(self, slot, HOLD_RELEASING);
     rest_if_quiet(self, slot, order->slot);
 }
@@ -279,6 +249,7 @@ static void hand_over(struct shard *self, const struct msg_slot *order)
     slot->epoch = order->epoch;
     slot->owner = order->owner;
     shard_give(self, order);
+    pauses_add(&self->counts.pauses, self->now_us - slot->released_us);
     give_up(self, slot, order->slot);
     drop_devices(self, slot);
     tenants_lost_slot(&self->tenants, order->slot);
@@ -315,71 +286,18 @@ void shard_close(shard_t *self)
                 set_hold(self, &self->slots[region][i], HOLD_RESTING);
 }
 
+/* Or the clock was set back: then it waits no longer than that. */
+static bool is_due(const struct held_slot *slot, int64_t now_us)
+{
+    return now_us >= slot->open_at_us || slot->open_at_us - now_us > GIVEN_WAIT_US;
+}
+
 void shard_slots_tick(struct shard *self)
 {
     for (unsigned region = 0; region < LIMIT_REGIONS && self->opening > 0; region++)
         for (unsigned i = 0; self->slots[region] != NULL && i < LIMIT_SLOTS; i++) {
             struct held_slot *slot = &self->slots[region][i];
-            if (slot->hold == HOLD_OPENING && self->now_us >= slot->open_at_us)
+            if (slot->hold == HOLD_OPENING && is_due(slot, self->now_us))
                 open_slot(self, slot);
         }
-}
-
-/* ---- nodes ---- */
-
-static void free_far(struct shard_far **far_p)
-{
-    struct shard_far *far = *far_p;
-    if (far == NULL)
-        return;
-    for (unsigned i = 0; i < LIMIT_EDGES; i++) {
-        frame_free(&far->edge[i]);
-        frame_free(&far->watchers[i]);
-    }
-    for (unsigned i = 0; i < LIMIT_SHARDS; i++)
-        frame_free(&far->shard[i]);
-    free(far);
-    *far_p = NULL;
-}
-
-static void lose_node(struct shard *self, uint16_t number)
-{
-    free_far(&self->out.far[number]);
-    interest_lost_node(&self->interest, number);
-    tenants_lost_node(&self->tenants, number);
-    for (uint32_t h = 0; h < self->handles; h++) {
-        struct device *device = shard_device(self, h);
-        if (device->state == DEVICE_STATES || !device_lost_node(device, number))
-            continue;
-        if (device->presences == NULL)
-            device->disconnected_us = self->now_us;
-    }
-}
-
-void shard_take_node(struct shard *self, const struct msg_node *node)
-{
-    uint16_t number = node->node;
-    if (number >= LIMIT_NODES || number == self->config.node)
-        return;
-    struct shard_far **far = &self->out.far[number];
-    if (*far != NULL && (!node->alive || (*far)->life != node->life))
-        lose_node(self, number);
-    if (!node->alive || *far != NULL)
-        return;
-    *far = calloc(1, sizeof **far);
-    CHECK(*far != NULL);
-    (*far)->node = number;
-    (*far)->life = node->life;
-    (*far)->edges = node->edges <= LIMIT_EDGES ? node->edges : LIMIT_EDGES;
-    (*far)->shards = node->shards <= LIMIT_SHARDS ? node->shards : LIMIT_SHARDS;
-    if (node->shards == 0)
-        (*far)->shards = 1; /* there is always one to name */
-    for (unsigned i = 0; i < LIMIT_EDGES; i++) {
-        frame_init(&(*far)->edge[i], FRAME_BYTES_MAX);
-        frame_init(&(*far)->watchers[i], FRAME_BYTES_MAX);
-    }
-    for (unsigned i = 0; i < LIMIT_SHARDS; i++)
-        frame_init(&(*far)->shard[i], FRAME_BYTES_MAX);
-    if (self->out.far_end <= number)
-        self->out.far_end = number + 1U;
 }

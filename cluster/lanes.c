@@ -4,6 +4,9 @@
 
 #define PLACE_BITS 20 /* of an item's name: its place; the rest counts the uses of the place */
 #define PLACES_MAX (1U << PLACE_BITS)
+/* As many are used in turn, so that a name comes again after hundreds of millions of others: an
+ * owner that was not waited for may answer seconds later. */
+#define PLACES_MIN 65536
 #define NONE UINT32_MAX
 
 /* An item that is not answered yet. */
@@ -42,7 +45,8 @@ struct lanes {
     struct lane *lane[LIMIT_REGIONS]; /* LIMIT_SLOTS each */
     struct peer peer[LIMIT_NODES];
     struct place *places;
-    uint32_t places_count, places_cap, places_free;
+    uint32_t places_count, places_cap;
+    uint32_t places_free, places_free_last; /* the one that has been free for longest first */
     size_t unanswered;
     uint32_t waits; /* lanes that wait */
     struct buf scratch;
@@ -96,7 +100,7 @@ static bool is_alive(const struct lanes *self, uint16_t number)
 static uint32_t take_place(struct lanes *self)
 {
     uint32_t at = self->places_free;
-    if (at != NONE) {
+    if (at != NONE && self->places_count >= PLACES_MIN) {
         self->places_free = self->places[at].next_free;
         return at;
     }
@@ -108,6 +112,17 @@ static uint32_t take_place(struct lanes *self)
     }
     self->places[self->places_count].uses = 0;
     return self->places_count++;
+}
+
+static void free_place(struct lanes *self, uint32_t at)
+{
+    self->places[at].parcel = NULL;
+    self->places[at].next_free = NONE;
+    if (self->places_free != NONE)
+        self->places[self->places_free_last].next_free = at;
+    else
+        self->places_free = at;
+    self->places_free_last = at;
 }
 
 static struct parcel *parcel_new(struct lanes *self, uint16_t slot, size_t size)
@@ -152,11 +167,8 @@ size_t lanes_answered(lanes_t *self, uint32_t item)
     if (parcel == NULL)
         return 0;
     size_t size = parcel->size;
-    uint32_t at = item % PLACES_MAX;
     take_out(self, parcel);
-    self->places[at].parcel = NULL;
-    self->places[at].next_free = self->places_free;
-    self->places_free = at;
+    free_place(self, item % PLACES_MAX);
     self->unanswered--;
     free(parcel);
     return size;

@@ -15,8 +15,10 @@ struct move {
 struct moves {
     uint16_t node;
     uint32_t counts[STATES];
-    uint32_t at; /* where the search for the next one goes on */
-    bool asked;  /* the database is */
+    uint32_t at;             /* where the search for the next one goes on */
+    bool asked;              /* the database is */
+    bool hurry;              /* what is at rest goes without the rest of its group */
+    uint16_t region, target; /* of the group that was released last */
     struct move move[SLOTS_ALL];
 };
 
@@ -90,20 +92,43 @@ static void gather(struct moves *self, uint32_t first, struct moves_order *order
             order->slot[order->count++] = (uint16_t)i;
 }
 
-void moves_next(moves_t *self, struct moves_order *ret_order)
+void moves_next_rested(moves_t *self, struct moves_order *ret_order)
 {
     uint32_t slot;
     ret_order->kind = MOVES_NONE;
     ret_order->count = 0;
-    if (!self->asked && (slot = find(self, RESTING)) != SLOTS_ALL) {
-        gather(self, slot, ret_order);
-        self->asked = true;
+    if (self->asked || (self->counts[RELEASING] > 0 && !self->hurry) ||
+        (slot = find(self, RESTING)) == SLOTS_ALL)
         return;
-    }
-    if (self->counts[RELEASING] + self->counts[RESTING] + self->counts[REFUSED] >= MOVES_AT_ONCE ||
-        (slot = find(self, WANTED)) == SLOTS_ALL)
+    gather(self, slot, ret_order);
+    self->asked = true;
+}
+
+/* The next one of the group that is being released, or the first of a new group. */
+static uint32_t find_for_group(struct moves *self)
+{
+    uint32_t slot = find(self, WANTED);
+    if (self->counts[RELEASING] == 0 || self->hurry || slot == SLOTS_ALL)
+        return slot;
+    for (uint32_t n = 0; n < SLOTS_ALL; n++, slot = (slot + 1) % SLOTS_ALL)
+        if (self->move[slot].state == WANTED && self->move[slot].target == self->target &&
+            slot >> MSG_SLOT_BITS == self->region)
+            return slot;
+    return SLOTS_ALL;
+}
+
+void moves_next(moves_t *self, struct moves_order *ret_order)
+{
+    uint32_t slot;
+    moves_next_rested(self, ret_order);
+    if (ret_order->kind != MOVES_NONE || self->counts[RESTING] > 0 ||
+        self->counts[RELEASING] + self->counts[REFUSED] >= MOVES_GROUP ||
+        (slot = find_for_group(self)) == SLOTS_ALL)
         return;
     struct move *move = &self->move[slot];
+    self->region = (uint16_t)(slot >> MSG_SLOT_BITS);
+    self->target = move->target;
+    self->hurry = false;
     set_state(self, move, RELEASING);
     ret_order->kind = MOVES_RELEASE;
     ret_order->target = move->target;
@@ -128,6 +153,7 @@ void moves_answered(moves_t *self, const struct moves_order *order, const uint64
 
 void moves_retry(moves_t *self)
 {
+    self->hurry = true;
     for (uint32_t i = 0; i < SLOTS_ALL && self->counts[REFUSED] > 0; i++)
         if (self->move[i].state == REFUSED)
             set_state(self, &self->move[i], RESTING);

@@ -136,6 +136,20 @@ static void begin_sweep(struct control *self)
     self->awake = (struct uuid){0};
 }
 
+/* Of a view in which it is no member this node tells its threads nothing: they would say in its
+ * name what is true of its successor. */
+static void end_if_deposed(const struct control *self, const struct view_rows *rows)
+{
+    for (size_t i = 0; i < rows->nodes_count; i++) {
+        const struct view_node *node = &rows->nodes[i];
+        if (node->number == self->view.number && node->incarnation == self->incarnation &&
+            (node->state == MEMBER_ACTIVE || node->state == MEMBER_DRAINING))
+            return;
+    }
+    if (rows->version != self->view.version)
+        lease_end_deposed(self->incarnation, "is no member any more");
+}
+
 static bool read_view(struct control *self)
 {
     struct view_rows rows;
@@ -144,10 +158,9 @@ static bool read_view(struct control *self)
         return false;
     if (rc != 0)
         return true;
+    end_if_deposed(self, &rows);
     bool inherited = control_view_take(&self->view, &rows);
     membership_view_free(&rows);
-    if (!control_view_is_member(&self->view, self->incarnation))
-        lease_end_deposed(self->incarnation, "is no member any more");
     if (inherited)
         begin_sweep(self);
     return true;
@@ -172,8 +185,9 @@ static void drain(struct control *self)
     bool ordered = control_view_own_state(&self->view) == MEMBER_DRAINING;
     /* Told by SIGTERM it does not wait for what nobody may take; an operator's order does. */
     bool empty = moves_count(self->view.moves) == 0;
-    if (ordered && !self->draining && empty &&
+    if (ordered && !self->draining && !self->signalled && empty &&
         slots_count(&self->view.slots, self->view.number) == 0) {
+        self->signalled = true; /* a second one would end the process at once */
         kill(getpid(), SIGTERM);
         return;
     }
@@ -242,7 +256,7 @@ static void work(struct control *self)
     if (self->db.conn == NULL)
         return;
     take_notifications(self);
-    bool up = self->db.conn != NULL;
+    bool up = self->db.conn != NULL && control_give_slots(self);
     if (up && control_now_ms() >= self->poll_at)
         up = read_changes(self);
     if (up && control_now_ms() >= self->sweep_at)
@@ -342,6 +356,7 @@ void control_actor(zsock_t *pipe, void *args)
 {
     struct control *self = control_new(pipe, args);
     free(args);
+    pthread_setname_np(pthread_self(), "gito-control");
     zsock_signal(pipe, 0);
     do {
         work(self);

@@ -38,6 +38,7 @@ struct control {
         overdue_at; /* a lease of another was first seen to have run out, boot clock, ms; 0: none */
     bool sweeping;
     bool draining, moving_clients, drained; /* by SIGTERM: slots, then clients, then main is told */
+    bool signalled; /* an operator's order is done: the process was told, once */
     int64_t drain_until;
     int64_t backoff_ms, connect_at, poll_at, prune_at, upkeep_at, expiry_at,
         sweep_at; /* boot clock, ms */
@@ -56,4 +57,6 @@ void control_take_reports(struct control *self);
 
 /* control_moves.c */
 bool control_move_slots(struct control *self);
+/* Those alone that are at rest, before anything else is done: they are nobody's meanwhile. */
+bool control_give_slots(struct control *self);
 void control_take_released(struct control *self);

@@ -37,13 +37,29 @@ static bool commit(struct control *self, const struct moves_order *order)
                  : membership_keep(&self->db, id, self->incarnation, region, slots, order->count,
                                    order->target, epochs);
     moves_answered(self->view.moves, order, rc == 0 ? epochs : NULL);
-    if (rc == 0)
+    if (rc == 0) {
         tell_moved(self, order, epochs);
-    else if (rc == ERR_FENCED)
+        control_view_flush(&self->view); /* who gets them waits; the next question may take long */
+        return true;
+    }
+    if (rc == ERR_FENCED)
         lease_end_deposed(self->incarnation, "owns nothing any more");
-    else
-        return control_went_on(self, "give slots away", rc) && rc != ERR_REFUSED;
-    return true;
+    return control_went_on(self, "give slots away", rc) && rc != ERR_REFUSED;
+}
+
+bool control_give_slots(struct control *self)
+{
+    struct moves_order order;
+    bool up = true;
+    for (;;) {
+        moves_next_rested(self->view.moves, &order);
+        if (order.kind == MOVES_NONE)
+            return up;
+        up = commit(self, &order);
+        control_view_flush(&self->view);
+        if (!up)
+            return self->db.conn != NULL;
+    }
 }
 
 bool control_move_slots(struct control *self)

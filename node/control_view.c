@@ -131,13 +131,6 @@ enum member_state control_view_own_state(const struct control_view *self)
     return own != NULL ? own->state : MEMBER_ACTIVE;
 }
 
-bool control_view_is_member(const struct control_view *self, int64_t incarnation)
-{
-    const struct view_node *own = self->nodes[self->number];
-    return own == NULL ||
-           (own->incarnation == incarnation && lives(own) && own->state != MEMBER_CONDEMNED);
-}
-
 static void tell_node(struct control_view *self, const struct view_node *node)
 {
     struct msg_node item = {.node = node->number,
@@ -166,6 +159,8 @@ static bool take_node(struct control_view *self, struct view_node *row)
         return false;
     log_event(LEVEL_INFO, "node_seen", "text", "%s/%" PRId64 " is %s", row->node_id,
               row->incarnation, names[row->state]);
+    if (*at != NULL && lives(*at))
+        self->any_ended |= !lives(row) || row->incarnation != (*at)->incarnation;
     struct view_node *copy = xcalloc(1, sizeof *copy);
     *copy = *row;
     row->endpoints = NULL; /* the copy's now */
@@ -191,6 +186,7 @@ static bool lose_absent(struct control_view *self, const struct view_rows *rows)
         news_node(&self->news, (uint16_t)n);
         any = true;
     }
+    self->any_ended |= any;
     return any;
 }
 
@@ -303,6 +299,7 @@ bool control_view_take(struct control_view *self, struct view_rows *rows)
     bool members = false, inherited = false;
     if (rows->version == self->version)
         return false;
+    self->any_ended = false;
     for (size_t i = 0; i < rows->nodes_count; i++)
         members |= take_node(self, &rows->nodes[i]);
     members |= lose_absent(self, rows);
@@ -314,5 +311,5 @@ bool control_view_take(struct control_view *self, struct view_rows *rows)
         inherited |= take_slot(self, &rows->slots[i]);
     tell_news(self, rows);
     self->version = rows->version;
-    return inherited;
+    return inherited || self->any_ended;
 }

@@ -31,12 +31,14 @@ struct control_view {
     struct slots slots;
     moves_t *moves;
     struct news news;
+    bool any_ended; /* a node, by the newest view */
 };
 
 void control_view_open(struct control_view *self, const struct config *config, uint16_t number);
 void control_view_close(struct control_view *self);
 /* Takes the rows over: what they name is the view's then. True: slots of an owner that does not
- * live are this node's now. */
+ * live are this node's now; or a node has ended, which may have given it slots that it sent nothing
+ * of any more. */
 bool control_view_take(struct control_view *self, struct view_rows *rows);
 /* That node lives: joining, active, draining or condemned. */
 bool control_view_lives(const struct control_view *self, uint16_t number);
@@ -47,8 +49,6 @@ void control_view_tell_shard(struct control_view *self, unsigned shard, enum msg
                              const void *fixed, size_t len);
 void control_view_tell_edges(struct control_view *self, enum msg_kind kind, const void *fixed,
                              size_t len);
-/* Unless the view says that this incarnation has been superseded, condemned, or is dead. */
-bool control_view_is_member(const struct control_view *self, int64_t incarnation);
 /* There is another node that is active. */
 bool control_view_has_others(const struct control_view *self);
 /* This node's MQTT clients are to go to another node that is active, of its region if there is one.

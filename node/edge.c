@@ -280,10 +280,15 @@ static void on_more(struct ev_loop *loop, ev_idle *watcher, int events)
     (void)loop, (void)watcher, (void)events;
 }
 
+static void on_tenth(struct ev_loop *loop, ev_timer *watcher, int events)
+{
+    (void)loop, (void)events;
+    edge_lanes_tick(watcher->data);
+}
+
 static void on_second(struct ev_loop *loop, ev_timer *watcher, int events)
 {
     (void)loop, (void)events;
-    edge_lanes_second(watcher->data);
     edge_mqtt_second(watcher->data);
     edge_live_second(watcher->data);
     edge_events_second(watcher->data);
@@ -295,10 +300,12 @@ static void start_watchers(struct edge *self)
     ev_prepare_init(&self->turn, on_turn);
     ev_idle_init(&self->more, on_more);
     ev_timer_init(&self->second, on_second, 1.0, 1.0);
+    ev_timer_init(&self->tenth, on_tenth, 0.1, 0.1);
     ev_timer_init(&self->drain, on_drain, EDGE_DRAIN_S, EDGE_DRAIN_S);
-    self->turn.data = self->second.data = self->drain.data = self;
+    self->turn.data = self->second.data = self->tenth.data = self->drain.data = self;
     ev_prepare_start(self->loop, &self->turn);
     ev_timer_start(self->loop, &self->second);
+    ev_timer_start(self->loop, &self->tenth);
     for (unsigned i = 0; i < 3; i++) {
         ev_io_init(&self->wake[i], on_wake, zsock_fd(sockets[i]), EV_READ);
         ev_io_start(self->loop, &self->wake[i]);
@@ -310,6 +317,7 @@ static void stop_watchers(struct edge *self)
     ev_prepare_stop(self->loop, &self->turn);
     ev_idle_stop(self->loop, &self->more);
     ev_timer_stop(self->loop, &self->second);
+    ev_timer_stop(self->loop, &self->tenth);
     ev_timer_stop(self->loop, &self->drain);
     for (unsigned i = 0; i < 3; i++)
         ev_io_stop(self->loop, &self->wake[i]);
@@ -397,6 +405,7 @@ void edge_actor(zsock_t *pipe, void *args)
     start_watchers(&self);
     int rc = edge_listen(&self);
     failures += rc != 0;
+    pthread_setname_np(pthread_self(), "gito-edge");
     zsock_signal(pipe, 0);
     if (rc == 0)
         ev_run(self.loop, 0);

@@ -46,9 +46,9 @@ struct edge {
 
     struct ev_loop *loop;
     ev_prepare turn;
-    ev_idle more;           /* runs while there is more to take than one turn did */
-    ev_timer second, drain; /* drain: while clients are sent elsewhere */
-    ev_io wake[3];          /* pipe, inbox, replies */
+    ev_idle more;                  /* runs while there is more to take than one turn did */
+    ev_timer second, tenth, drain; /* drain: while clients are sent elsewhere */
+    ev_io wake[3];                 /* pipe, inbox, replies */
     struct lws_context *lws;
     struct edge_front *front;
 
@@ -70,8 +70,7 @@ struct edge {
 
     struct mqtt_conn *dirty; /* have something to write */
     struct watchers watchers;
-    uint64_t *told; /* which readings watchers were told of last, EDGE_TOLD of them */
-    uint32_t told_at;
+    uint64_t *told; /* which readings watchers were told of last, by their keys: EDGE_TOLD */
     struct readings *readings; /* scratch of the parser */
     int64_t last_arrival_us;   /* the next reading's is later: their order is kept */
     struct buf scratch;
@@ -123,7 +122,7 @@ bool edge_lanes_tells(const struct edge *self, uint16_t slot);
 /* At the end of a turn: what new owners are to be told; then all frames. */
 void edge_lanes_tell(struct edge *self);
 void edge_lanes_flush(struct edge *self);
-void edge_lanes_second(struct edge *self);
+void edge_lanes_tick(struct edge *self);
 
 /* edge_listen.c */
 /* 0, or ERR_CONFIG: a port or certificate cannot be used; it has been logged. */

@@ -217,7 +217,7 @@ bool edge_answered(struct edge *self, uint32_t item)
     return true;
 }
 
-void edge_lanes_second(struct edge *self)
+void edge_lanes_tick(struct edge *self)
 {
     lanes_tick(self->lanes->lanes, clock_boot_us());
 }

@@ -225,17 +225,21 @@ static void fill(struct delivery *d, char topic[static 128])
         d->payload = mqtt_text(status_names[event->status < STATUSES ? event->status : 0]);
 }
 
-/* Remembers what was told here. What comes `again` may have been. */
+/* Remembers what was told here. What comes `again` may have been; and what came again may yet come
+ * from the owner that died: one of the two is told. The lowest bit of a place says that it came
+ * again. */
 static bool is_news(struct edge *self, const struct msg_event *event)
 {
     struct uuid device = event->device;
     uint64_t key = uuid_hash(&device) ^ (uint64_t)event->timestamp_us * 0x9E3779B97F4A7C15ULL ^
                    (uint64_t)event->key << 32;
-    for (uint32_t i = 0; event->again && i < EDGE_TOLD; i++)
-        if (self->told[i] == key)
-            return false;
-    self->told[self->told_at++ % EDGE_TOLD] = key;
-    return true;
+    uint64_t *place = &self->told[(key >> 1) % EDGE_TOLD];
+    bool known = *place >> 1 == key >> 1;
+    if (known && event->again)
+        return false;
+    bool came_again = known && *place & 1;
+    *place = (key & ~UINT64_C(1)) | event->again;
+    return !came_again;
 }
 
 void edge_watch_event(struct edge *self, const struct msg_event *event, const uint8_t *texts)
@@ -247,6 +251,8 @@ void edge_watch_event(struct edge *self, const struct msg_event *event, const ui
     char topic[128];
     struct delivery d = {.edge = self, .event = event, .texts = texts};
     struct uuid tenant = event->tenant, device = event->device;
+    if (event->event < EVENT_TELEMETRY || event->event > EVENT_MESSAGE)
+        return; /* of a peer's making */
     if (event->event == EVENT_TELEMETRY && !is_news(self, event))
         return;
     fill(&d, topic);

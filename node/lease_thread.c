@@ -148,6 +148,7 @@ void lease_actor(zsock_t *pipe, void *args)
     free(args);
     /* Due at once: the registration was granted some time ago. */
     lease_init(&self.lease, LEASE_TTL_MS, now_ms() - LEASE_TTL_MS / 4);
+    pthread_setname_np(pthread_self(), "gito-lease");
     zsock_signal(pipe, 0);
     do {
         work(&self);

@@ -2,6 +2,7 @@
  * gito-node - one node of the cluster: configuration, signals, threads in their order.
  */
 #include "actors/shard.h"
+#include "node/bench_planner.h"
 #include "node/bench_writer.h"
 #include "node/config.h"
 #include "node/control.h"
@@ -123,8 +124,11 @@ static void drain_shards(struct node *self)
         zsock_wait(self->shards[i]);
 }
 
+/* Who may wait for others (a mail server, a long query) ends while the node's slots are served, or
+ * when they are another's. */
 static void end_threads(struct node *self)
 {
+    zactor_destroy(&self->notifier); /* its claims are given back by a member */
     for (unsigned i = 0; i < LIMIT_EDGES; i++)
         zactor_destroy(&self->edges[i]);
     drain_shards(self);
@@ -132,12 +136,11 @@ static void end_threads(struct node *self)
         zactor_destroy(&self->writers[i]);
     for (unsigned i = 0; i < LIMIT_SHARDS; i++)
         zactor_destroy(&self->shards[i]);
+    zactor_destroy(&self->lease); /* renewed once more, it would see itself gone */
+    zactor_destroy(&self->control);
     for (unsigned i = 0; i < LIMIT_QUERIES; i++)
         zactor_destroy(&self->queries[i]);
     zactor_destroy(&self->redis);
-    zactor_destroy(&self->notifier);
-    zactor_destroy(&self->lease); /* renewed once more, it would see itself gone */
-    zactor_destroy(&self->control);
     zactor_destroy(&self->mesh);
 }
 
@@ -239,6 +242,7 @@ static const char usage[] =
     "Measurements:\n"
     "  --bench-writer SECONDS   the writer's own statement, fed from memory\n"
     "  --bench-actors N         memory of N idle device actors\n"
+    "  --bench-planner N        slots that move as a region grows to N nodes and one\n"
     "  --help, --version\n\n";
 
 struct command {
@@ -269,6 +273,8 @@ static int bench_actors(int64_t count)
     shard_t *shard = shard_new(&config);
     CHECK(shard != NULL);
     frame_init(&frame, 1 << 24);
+    struct msg_slot slot = {.epoch = 1}; /* slot 0 is node 0's */
+    CHECK(frame_add(&frame, MSG_SLOT, &slot, sizeof slot, NULL, 0) == 0);
     for (int64_t i = 0; i < count;) {
         for (int n = 0; n < 1000 && i < count; n++, i++) {
             struct msg_device wake = {0};
@@ -311,6 +317,9 @@ static int run_command(const struct config *config, const struct command *c)
     case 'a':
         rc = bench_actors(c->number);
         break;
+    case 'n':
+        rc = bench_planner_run((int)c->number);
+        break;
     default:
         return run(config);
     }
@@ -328,6 +337,7 @@ static void parse(int argc, char **argv, struct command *c)
                                             {"provision", 0, 0, 'p'},
                                             {"bench-writer", 1, 0, 'w'},
                                             {"bench-actors", 1, 0, 'a'},
+                                            {"bench-planner", 1, 0, 'n'},
                                             {"tenant", 1, 0, 'T'},
                                             {"devices", 1, 0, 'D'},
                                             {"secret-template", 1, 0, 'S'},
@@ -350,6 +360,7 @@ static void parse(int argc, char **argv, struct command *c)
             break;
         case 'w':
         case 'a':
+        case 'n':
             c->what = (char)o;
             c->number = atoll(optarg);
             break;

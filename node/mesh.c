@@ -66,11 +66,23 @@ static void drop_gone(struct mesh *mesh, const struct mesh_view *view)
     mesh->count = left;
 }
 
+/* A row may hold anything: of a node that was here before there was a mesh, nothing. */
+static bool has_key(const struct mesh_member *member)
+{
+    uint8_t key[32];
+    if (strlen(member->public_key) == MESH_KEY_SIZE - 1 &&
+        zmq_z85_decode(key, member->public_key) != NULL)
+        return true;
+    log_event(LEVEL_WARNING, "mesh_peer_refused", "text", "%s has no key", member->name);
+    return false;
+}
+
 static void add_new(struct mesh *mesh, const struct mesh_view *view)
 {
     for (unsigned m = 0; m < view->count; m++) {
         const struct mesh_member *member = &view->members[m];
-        if (member->number == mesh->self.number || peer_of_number(mesh, member->number) != NULL)
+        if (member->number == mesh->self.number || peer_of_number(mesh, member->number) != NULL ||
+            !has_key(member))
             continue;
         mesh->peers[mesh->count++] = mesh_peer_new(&mesh->self, member, mesh->now_us);
         log_event(LEVEL_INFO, "mesh_peer_new", "text", "%s, incarnation %ld, at %s", member->name,
@@ -239,16 +251,26 @@ static bool is_peer(const void *context, const char key[MESH_KEY_SIZE])
     return mesh_peer_of_key(context, key) != NULL;
 }
 
+/* To look into an empty socket costs two system calls. */
+static bool has(const struct mesh *mesh, unsigned poll)
+{
+    return mesh->polls[poll].revents != 0;
+}
+
 static void run(struct mesh *mesh, zsock_t *pipe)
 {
     for (;;) {
         bool opened = wait_for_work(mesh);
-        if (mesh->polls[POLL_PIPE].revents && asked_to_end(pipe))
+        if (has(mesh, POLL_PIPE) && asked_to_end(pipe))
             return;
-        take_views(mesh);
-        mesh_door_answer(&mesh->door, is_peer, mesh);
-        mesh_take_messages(mesh);
-        take_frames(mesh);
+        if (has(mesh, POLL_VIEWS) || has(mesh, POLL_ZAP))
+            take_views(mesh); /* who asks to be let in may be in the newest alone */
+        if (has(mesh, POLL_ZAP))
+            mesh_door_answer(&mesh->door, is_peer, mesh);
+        if (has(mesh, POLL_ROUTER))
+            mesh_take_messages(mesh);
+        if (has(mesh, POLL_INBOX))
+            take_frames(mesh);
         if (opened || mesh->now_us >= mesh->tick_at_us)
             tick(mesh);
         for (unsigned i = 0; i < mesh->count; i++)
@@ -323,6 +345,7 @@ void mesh_actor(zsock_t *pipe, void *args)
     failures += rc != 0;
     explicit_bzero(given, sizeof *given);
     free(given);
+    pthread_setname_np(pthread_self(), "gito-mesh");
     zsock_signal(pipe, 0);
     if (rc == 0)
         run(&mesh, pipe);

@@ -109,7 +109,6 @@ static int64_t least(int64_t a, int64_t b)
 
 int64_t mesh_peer_next_us(const struct mesh_peer *peer)
 {
-    int64_t next = probe_next_us(&peer->probe);
-    next = least(next, peer->ordered.open ? link_next_us(&peer->link) : peer->ordered.renew_at_us);
-    return least(next, peer->quick.open ? link_answer_us(&peer->link) : peer->quick.renew_at_us);
+    int64_t next = peer->ordered.open ? link_next_us(&peer->link) : INT64_MAX;
+    return least(next, peer->quick.open ? link_answer_us(&peer->link) : INT64_MAX);
 }

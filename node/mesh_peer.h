@@ -32,11 +32,12 @@ struct mesh_peer *mesh_peer_new(const struct mesh_self *self, const struct mesh_
 void mesh_peer_destroy(struct mesh_peer **self_p);
 /* Sends all that its link has for now. */
 void mesh_peer_flush(struct mesh_peer *peer, int64_t now_us);
-/* Looks after its connections, and asks it when that is due. */
+/* Looks after its connections, and asks it when that is due: to be called every 100 ms or so. */
 enum probe_news mesh_peer_tick(struct mesh_peer *peer, int64_t now_us);
 /* An envelope outside of numbering; lost when there is no connection. */
 void mesh_peer_say(struct mesh_peer *peer, const struct envelope *envelope, int64_t now_us);
 /* Tells it, at most once a second, which versions are spoken here. */
 void mesh_peer_refuse_version(struct mesh_peer *peer, int64_t now_us);
-/* When mesh_peer_flush or mesh_peer_tick has something to do though nothing happens. */
+/* When mesh_peer_flush has something to do though nothing happens. (Not mesh_peer_tick: who waits
+ * for what only the next tick does would not wait at all.) */
 int64_t mesh_peer_next_us(const struct mesh_peer *peer);

@@ -1,10 +1,12 @@
 #pragma once
 /*
- * metrics - the node's counters and gauges (metrics.def), for /metrics.
+ * metrics - the node's counters and gauges (metrics.def) and the pauses of moved slots, for
+ * /metrics.
  *
  * Any thread adds; relaxed atomics, no lock.
  */
 #include "proto/buf.h"
+#include "proto/pauses.h"
 #include <stdint.h>
 
 enum metric_id {
@@ -18,5 +20,7 @@ enum metric_id {
 
 void metrics_add(enum metric_id id, int64_t n);
 int64_t metrics_get(enum metric_id id);
+/* What `now` counts more than `told`. */
+void metrics_add_pauses(const struct pauses *now, const struct pauses *told);
 /* Prometheus text format 0.0.4. */
 void metrics_print(struct buf *out);

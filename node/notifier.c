@@ -347,6 +347,7 @@ void notifier_actor(zsock_t *pipe, void *args)
 {
     struct notifier *self = notifier_new(pipe, args);
     free(args);
+    pthread_setname_np(pthread_self(), "gito-notifier");
     zsock_signal(pipe, 0);
     do {
         work(self);

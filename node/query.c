@@ -90,6 +90,7 @@ void query_actor(zsock_t *pipe, void *args)
     free(args);
     zpoller_t *poller = zpoller_new(pipe, self.inbox, NULL);
     CHECK(poller != NULL);
+    pthread_setname_np(pthread_self(), "gito-query");
     zsock_signal(pipe, 0);
     for (;;) {
         void *ready = zpoller_wait(poller, -1);

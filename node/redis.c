@@ -183,6 +183,7 @@ void redis_actor(zsock_t *pipe, void *args)
     struct redis self = {.config = args,
                          .inbox = mailbox_open_bounded("redis", 0, LIMIT_REDIS_FRAMES)};
     buf_init(&self.body, LIMIT_PAYLOAD_BYTES + 1024);
+    pthread_setname_np(pthread_self(), "gito-redis");
     zsock_signal(pipe, 0);
     run(&self, pipe);
     if (self.context != NULL)

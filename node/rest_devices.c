@@ -7,7 +7,8 @@
 #define DEVICE_JSON                                                                                \
     "json_build_object('id', r.id, 'tenant_id', r.tenant_id, 'name', r.name, 'device_type',"       \
     " r.device_type, 'status', r.status, 'last_seen', r.last_seen, 'attributes', r.attributes,"    \
-    " 'latest', r.latest, 'latest_at', r.latest_at, 'created_at', r.created_at, 'updated_at',"     \
+    " 'latest', r.latest, 'latest_at', r.latest_at, 'home_region', r.home_region, 'created_at', "  \
+    "r.created_at, 'updated_at',"                                                                  \
     " r.updated_at)"
 #define DEVICES_WHERE "($3::text IS NULL OR name ILIKE $3) AND ($4::text IS NULL OR status = $4)"
 
@@ -74,8 +75,9 @@ static void reply_with_secret(struct call *call, int status, const PGresult *row
 void devices_create(struct call *call)
 {
     static const char sql[] =
-        "WITH changed AS (INSERT INTO devices (tenant_id, name, device_type, attributes) VALUES"
-        " ($1::uuid, $4, COALESCE($5, 'sensor'), COALESCE($6::jsonb -> 'attributes', '{}'))"
+        "WITH changed AS (INSERT INTO devices (tenant_id, name, device_type, attributes,"
+        " home_region) VALUES ($1::uuid, $4, COALESCE($5, 'sensor'),"
+        " COALESCE($6::jsonb -> 'attributes', '{}'), $8)"
         " RETURNING *), secret AS (INSERT INTO device_credentials (device_id, tenant_id,"
         " secret_hash) SELECT id, tenant_id, $7::bytea FROM changed)" SQL_LOGGED(
             "device.create", "device", "jsonb_build_object('name', name)") "SELECT " DEVICE_JSON
@@ -84,9 +86,11 @@ void devices_create(struct call *call)
     make_secret(&secret);
     const char *values[] = {CALL_ACTOR(call), body_text(call, "name", 1, 200, true),
                             body_text(call, "device_type", 1, 100, false),
-                            body_object(call, "attributes"), secret.stored};
+                            body_object(call, "attributes"), secret.stored,
+                            /* fixed from now on: its actor lives there */
+                            body_text(call, "home_region", 1, 63, false)};
     OWNED(rows) PGresult *rows = NULL;
-    if (call_valid(call) && call_query(call, sql, 7, values, &rows))
+    if (call_valid(call) && call_query(call, sql, 8, values, &rows))
         reply_with_secret(call, 201, rows, &secret);
 }
 

@@ -11,8 +11,10 @@
 #include <sys/random.h>
 
 #define TICK_US 100000
-/* Frames taken in one turn, before what they made is sent. */
+/* Frames, and bytes, taken in one turn, before what they made is sent: in one frame to an edge,
+ * which is to pass the mesh (LIMIT_LINK_FRAME_BYTES) with the answers in it. */
 #define TURN_FRAMES 256
+#define TURN_BYTES (LIMIT_EDGE_BYTES / 2)
 
 struct shard_thread {
     unsigned index, edges;
@@ -80,7 +82,10 @@ static void close_all(struct shard_thread *self)
 static void take_frames(struct shard_thread *self)
 {
     zmq_msg_t message;
-    for (unsigned n = 0; n < TURN_FRAMES && mailbox_take(self->inbox, &message); n++) {
+    size_t bytes = 0;
+    for (unsigned n = 0;
+         n < TURN_FRAMES && bytes < TURN_BYTES && mailbox_take(self->inbox, &message); n++) {
+        bytes += zmq_msg_size(&message);
         int rc = shard_receive(self->shard, zmq_msg_data(&message), zmq_msg_size(&message),
                                clock_real_us());
         zmq_msg_close(&message);
@@ -176,6 +181,7 @@ static void tell_metrics(struct shard_thread *self)
     metrics_add(METRIC_ACTIVE_DEVICES, (int64_t)(now->active - told->active));
     metrics_add(METRIC_SLOTS, (int64_t)(now->slots - told->slots));
     metrics_add(METRIC_MOVED_ITEMS, (int64_t)(now->moved - told->moved));
+    metrics_add_pauses(&now->pauses, &told->pauses);
     *told = *now;
 }
 
@@ -221,10 +227,12 @@ static void run(struct shard_thread *self, zsock_t *pipe)
         int64_t wait_us = self->next_tick_us - clock_boot_us();
         zmq_poll(items, 3, wait_us > 0 ? (long)(wait_us / 1000 + 1) : 0);
         bool end = items[0].revents && asked_to_end(self, pipe);
-        take_batches(self);
+        if (end || items[2].revents)
+            take_batches(self);
         if (end)
             return;
-        take_frames(self);
+        if (items[1].revents)
+            take_frames(self);
         tick(self);
         self->loop->turned_us[self->index] = clock_boot_us();
         send_all(self);
@@ -239,6 +247,7 @@ void shard_actor(zsock_t *pipe, void *args)
     struct shard_thread self = {.deadline_us = INT64_MAX};
     open_all(&self, given);
     free(given);
+    pthread_setname_np(pthread_self(), "gito-shard");
     zsock_signal(pipe, 0);
     run(&self, pipe);
     close_all(&self);

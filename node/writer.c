@@ -125,6 +125,7 @@ void writer_actor(zsock_t *pipe, void *args)
 {
     struct writer *self = writer_new(pipe, args);
     free(args);
+    pthread_setname_np(pthread_self(), "gito-writer");
     zsock_signal(pipe, 0);
     run(self);
     give_back_rest(self);

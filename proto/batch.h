@@ -88,14 +88,17 @@ struct batch_retain {
 };
 
 /* Was this redelivered reading stored? By key and payload among the device's readings of that
- * timestamp, or (timestamp_us 0: it had none of its own) among its newest 4096. */
+ * timestamp, or (timestamp_us 0: it had none of its own) among its newest 4096 that are not older
+ * than since_us. */
 struct batch_check {
     struct uuid device;
     int64_t timestamp_us;
+    int64_t since_us; /* 0: however old */
     uint32_t message_key;
     struct text payload;
-    uint32_t actor; /* the shard's own */
-    bool stored;    /* answer */
+    uint32_t actor;    /* the shard's own */
+    bool stored;       /* answer */
+    int64_t stored_us; /* answer: the timestamp of its row */
 };
 
 struct batch_load {

@@ -205,7 +205,7 @@ int frame_open(struct frame_reader *self, const void *data, size_t len)
     unsigned elements;
     if (!unpack_array(&at, end, &elements) || !unpack_uint(&at, end, &version))
         return ERR_MALFORMED;
-    if (version != MSG_VERSION)
+    if (version < MSG_VERSION_MIN || version > MSG_VERSION)
         return ERR_VERSION;
     if (elements != 3 || !unpack_uint(&at, end, &count) || count > UINT32_MAX ||
         !unpack_bin(&at, end))

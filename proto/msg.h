@@ -13,6 +13,8 @@
 #include <stdint.h>
 
 #define MSG_VERSION 2
+/* The oldest that is still read: nodes of two versions work together while one is upgraded. */
+#define MSG_VERSION_MIN 2
 
 /* A slot of the whole cluster: its region's number, then its number there (LIMIT_SLOTS). */
 #define MSG_SLOT_BITS 12

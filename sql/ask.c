@@ -33,10 +33,16 @@ static void await(PGconn *conn)
     PQsetnonblocking(conn, 0);
 }
 
+static int start(PGconn *conn, const char *sql, int count, const char *const *values)
+{
+    return count > 0 ? PQsendQueryParams(conn, sql, count, NULL, values, NULL, NULL, 0)
+                     : PQsendQuery(conn, sql);
+}
+
 PGresult *ask_rows(struct ask *self, const char *sql, int count, const char *const *values)
 {
     PGresult *rows = NULL, *next;
-    if (PQsendQueryParams(self->conn, sql, count, NULL, values, NULL, NULL, 0) == 1) {
+    if (start(self->conn, sql, count, values) == 1) {
         await(self->conn);
         while ((next = PQgetResult(self->conn)) != NULL) {
             PQclear(rows);

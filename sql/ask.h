@@ -18,7 +18,8 @@ struct ask {
     char state[6];    /* SQLSTATE of the last statement; "": it went well, or none was told */
 };
 
-/* Parameters as text (NULL: NULL), rows as text. NULL on failure, with `reason` set. */
+/* Parameters as text (NULL: NULL), rows as text. NULL on failure, with `reason` set. Without
+ * parameters `sql` may be several statements, one way there and back: the rows are the last's. */
 PGresult *ask_rows(struct ask *self, const char *sql, int count,
                    const char *const *values) MUST_CHECK;
 /* For statements whose rows nobody reads. 0; ERR_REFUSED: the server refused this one;

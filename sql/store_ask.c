@@ -87,16 +87,17 @@ static bool alerts_answer(const PGresult *result, struct batch *batch, struct st
     "'battery', t.battery, 'rssi', t.rssi)) || COALESCE(t.extra, '{}') = c.payload"
 #define SQL_CHECKS                                                                                 \
     "WITH c AS MATERIALIZED (SELECT * FROM "                                                       \
-    "unnest($1::uuid[], $2::timestamptz[], $3::int8[], $4::jsonb[]) WITH ORDINALITY "              \
-    "AS c (device, at, key, payload, n)) "                                                         \
-    "SELECT c.n FROM c WHERE c.at IS NOT NULL AND EXISTS (SELECT FROM telemetry t "                \
+    "unnest($1::uuid[], $2::timestamptz[], $3::int8[], $4::jsonb[], $5::timestamptz[]) "           \
+    "WITH ORDINALITY AS c (device, at, key, payload, since, n)) "                                  \
+    "SELECT c.n, c.at FROM c WHERE c.at IS NOT NULL AND EXISTS (SELECT FROM telemetry t "          \
     "WHERE t.device_id = c.device AND t.timestamp = c.at AND "                                     \
     "CASE WHEN (t.seq >> 32) = c.key THEN " SQL_SAME " ELSE false END) "                           \
-    "UNION SELECT c.n FROM (SELECT device, count(*) AS asked FROM c WHERE at IS NULL "             \
+    "UNION SELECT c.n, t.timestamp FROM (SELECT device, count(*) AS asked FROM c WHERE at IS "     \
+    "NULL "                                                                                        \
     "GROUP BY device) d CROSS JOIN LATERAL (SELECT *, n.seq >> 32 AS key FROM telemetry n "        \
     "WHERE n.device_id = d.device ORDER BY n.timestamp DESC, n.seq DESC "                          \
     "LIMIT 4096 + 2 * d.asked) t JOIN c ON c.device = t.device_id AND c.key = t.key "              \
-    "WHERE c.at IS NULL AND " SQL_SAME
+    "WHERE c.at IS NULL AND (c.since IS NULL OR t.timestamp >= c.since) AND " SQL_SAME
 
 static uint32_t checks_count(const struct batch *batch)
 {
@@ -116,6 +117,7 @@ static void checks_encode(struct pgarray *params, const struct job *job, struct 
     for (uint32_t i = 0; i < step.count; i++)
         store_put_jsonb(params, job->batch, checks[i].payload);
     pgarray_end(params);
+    pgarray_times(params, COLUMN(checks, since_us, step.count));
 }
 
 static bool checks_answer(const PGresult *result, struct batch *batch, struct step step)
@@ -125,6 +127,7 @@ static bool checks_answer(const PGresult *result, struct batch *batch, struct st
         if (!element_of(result, row, step, &index))
             return false;
         batch->checks[index].stored = true;
+        batch->checks[index].stored_us = db_time_us(result, row, 1);
     }
     return true;
 }

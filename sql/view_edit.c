@@ -5,12 +5,10 @@
 
 int view_edit_begin(struct view_edit *self, struct ask *db)
 {
-    int rc = ask_do(db, "BEGIN", 0, NULL);
-    if (rc == 0)
-        rc = ask_do(db, "SET LOCAL lock_timeout = '1s'", 0, NULL);
-    if (rc != 0)
-        return rc;
-    PGresult *row = ask_rows(db, "SELECT version + 1 FROM cluster_version FOR UPDATE", 0, NULL);
+    PGresult *row = ask_rows(db,
+                             "BEGIN; SET LOCAL lock_timeout = '1s'; "
+                             "SELECT version + 1 FROM cluster_version FOR UPDATE",
+                             0, NULL);
     if (row == NULL)
         return ask_error(db);
     *self = (struct view_edit){.db = db, .version = strtoll(PQgetvalue(row, 0, 0), NULL, 10)};
@@ -20,14 +18,12 @@ int view_edit_begin(struct view_edit *self, struct ask *db)
 
 int view_edit_finish(const struct view_edit *self, bool changed)
 {
-    struct digits version = digits(self->version);
-    int rc = 0;
-    if (changed)
-        rc = ask_do(self->db,
-                    "WITH next AS (UPDATE cluster_version SET version = $1 RETURNING version) "
-                    "SELECT pg_notify('gito_view', version::text) FROM next",
-                    1, (const char *[]){version.s});
-    return rc == 0 ? ask_do(self->db, "COMMIT", 0, NULL) : rc;
+    return ask_do(self->db,
+                  changed ? "WITH next AS (UPDATE cluster_version SET version = version + 1 "
+                            "RETURNING version) "
+                            "SELECT pg_notify('gito_view', version::text) FROM next; COMMIT"
+                          : "COMMIT",
+                  0, NULL);
 }
 
 int view_edit_undo(struct ask *db, int error)

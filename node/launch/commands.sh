@@ -182,7 +182,7 @@ command_test() {
 }
 
 build_bench_unlocked() {
-    cmake --preset release && cmake --build --preset release --target gito-node gito-load
+    cmake --preset release && cmake --build --preset release --target gito-node gito-load gito-mesh-bench gito-wan
 }
 
 command_bench() {

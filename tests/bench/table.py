@@ -18,25 +18,26 @@ class Table:
     def __init__(self):
         self.rows = []
 
-    def absolute(self, figure, ours, comparison, limit, unit=""):
-        """A figure with a limit of its own, e.g. milliseconds."""
-        self._add(figure, ours, None, None, "", comparison, limit, unit,
+    def absolute(self, figure, ours, comparison, limit, unit="", reference=None, name=""):
+        """A figure with a limit of its own, e.g. milliseconds; beside it what it may be seen with."""
+        self._add(figure, ours, reference, None, name, comparison, limit, unit,
                   ours is not None and COMPARE[comparison](ours, limit))
 
     def against(self, figure, ours, reference, name, comparison, factor, unit=""):
         """A figure as a multiple of a peer's or a limit's; reference None: that was not measured."""
         ratio = ours / reference if reference and ours is not None else None
         met = None if ratio is None else COMPARE[comparison](ratio, factor)
-        self._add(figure, ours, reference, ratio, name, comparison, factor, unit, met)
+        self._add(figure, ours, reference, ratio, name, comparison, factor, unit, met, relative=True)
 
     def note(self, figure, ours, reference=None, name="", unit=""):
         """A figure without a target."""
         self._add(figure, ours, reference, None, name, "", None, unit, None)
 
-    def _add(self, figure, ours, reference, ratio, name, comparison, target, unit, met):
+    def _add(self, figure, ours, reference, ratio, name, comparison, target, unit, met,
+             relative=False):
         self.rows.append({"figure": figure, "unit": unit, "ours": ours, "reference": reference,
                           "reference_name": name, "ratio": ratio, "comparison": comparison,
-                          "target": target, "met": met})
+                          "target": target, "relative": relative, "met": met})
 
     def missed(self):
         return [row["figure"] for row in self.rows if row["met"] is False]
@@ -50,7 +51,7 @@ class Table:
 
     @staticmethod
     def _line(row):
-        relative = row["reference_name"] and row["target"] is not None
+        relative = row["relative"]
         reference = row["reference_name"]
         if row["reference"] is not None:
             reference = "%s (%s)" % (number(row["reference"]), row["reference_name"])

@@ -20,17 +20,24 @@ class Apart(Gito):
     def __init__(self, environment=None, nodes="eu-1,eu-2,us-1", between_ms=20):
         super().__init__(environment, nodes)
         self.processes = {}
+        self.between_ms = between_ms
         self.wan = Wan("db", "client", *self.nodes)
+        self.mend_network()
+
+    @staticmethod
+    def region(node):
+        return node.rpartition("-")[0]
+
+    def mend_network(self):
+        """As it was at first: nothing is cut or lost, clients are near to every node."""
+        self.wan.heal("all", "all")
+        self.wan.link("all", "all")
         home = self.region(self.nodes[0])
         places = dict({node: self.region(node) for node in self.nodes}, db=home)
         for one in places:
             for other in places:
                 near = places[one] == places[other]
-                self.wan.path(one, other, delay=0.5 if near else between_ms)
-
-    @staticmethod
-    def region(node):
-        return node.rpartition("-")[0]
+                self.wan.path(one, other, delay=0.5 if near else self.between_ms)
 
     @property
     def host(self):

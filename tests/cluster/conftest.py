@@ -11,6 +11,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import wan  # noqa: E402
 from apart import Apart  # noqa: E402
 from loads import Loads  # noqa: E402
+from keeper import Keeper, note_failure  # noqa: E402
 from members import wait_settled  # noqa: E402
 from running import bring_up, end_well_when_told, show_logs, take_down  # noqa: E402
 
@@ -33,59 +34,57 @@ def pytest_collection_modifyitems(items):
 def pytest_runtest_makereport(item, call):
     outcome = yield
     show_logs(outcome.get_result())
+    if outcome.get_result().failed:
+        note_failure()
 
 
-def settled(gito):
-    wait_settled(gito)
+@pytest.fixture(scope="session")
+def keep():
+    """Clusters last from test to test, and are whole again for each: see keeper.py."""
+    keeper = Keeper()
+    yield keeper
+    keeper.leave()
+
+
+def on_loopback(undo):
+    gito = bring_up(nodes=NODES)
+    undo.callback(take_down, gito)
+    return gito
+
+
+def in_namespaces(undo, nodes=NODES):
+    """This thread is inside of `client` until it is undone."""
+    gito = Apart(nodes=nodes)
+    with contextlib.ExitStack() as inside:
+        inside.enter_context(gito.wan.inside("client"))
+        bring_up(lambda: gito)
+        inside.callback(take_down, gito)
+        undo.push(inside.pop_all())
     return gito
 
 
 @pytest.fixture
-def make_cluster():
-    """make_cluster (nodes="eu-1,eu-2,us-1", environment={}): by the launcher, on loopback."""
-    made = []
-
-    def make(nodes=NODES, **options):
-        made.append(bring_up(nodes=nodes, **options))
-        return settled(made[-1])
-
-    yield make
-    for gito in made:
-        take_down(gito)
-
-
-@pytest.fixture
-def c(make_cluster):
-    return make_cluster()
+def c(keep):
+    """Three nodes in two regions, on loopback, by the launcher."""
+    return keep.get("loopback", on_loopback)
 
 
 @pytest.fixture(scope="module")
-def shared():
-    """One cluster for the tests of a file, which leave it as it was."""
-    gito = bring_up(nodes=NODES)
-    try:
-        yield settled(gito)
-    finally:
-        take_down(gito)
+def shared(keep):
+    """The same for all the tests of a file, which leave it as it was."""
+    return keep.get("loopback", on_loopback)
 
 
 @pytest.fixture
-def make_apart():
-    """make_apart (nodes=…, between_ms=…): in namespaces; the test itself is inside of `client`."""
-    made = []
+def apart(keep):
+    """Three nodes in two regions, in namespaces with a WAN between; the test is in `client`."""
+    return keep.get("apart", in_namespaces)
 
-    def make(nodes=NODES, **options):
-        gito = Apart(nodes=nodes, **options)
-        with contextlib.ExitStack() as undo:
-            undo.enter_context(gito.wan.inside("client"))
-            bring_up(lambda: gito)
-            undo.callback(take_down, gito)
-            made.append(undo.pop_all())
-        return settled(gito)
 
-    yield make
-    for undo in reversed(made):
-        undo.close()
+@pytest.fixture
+def one_apart(keep):
+    """One node, its database and its clients in a namespace each; the test is in `client`."""
+    return keep.get("one apart", lambda undo: in_namespaces(undo, "eu-1"))
 
 
 @pytest.fixture

@@ -42,28 +42,27 @@ def settle_at_home(gito, devices, region):
     connection.close()
 
 
-def unsettled(gito, draining):
+def unsettled(gito):
     """What keeps the cluster from being at rest; empty when it is."""
     running = gito.running()
     reasons = []
     for node, (state, _) in dict(dict.fromkeys(running, ("unknown", 0)), **states(gito)).items():
-        due = ("draining",) if node in draining else ("active",)
-        if state not in (due if node in running else ("dead", "left")):
+        if state not in (("active",) if node in running else ("dead", "left")):
             reasons.append("%s is %s" % (node, state))
-    rows = gito.sql(RESTING, [[node for node in running if node not in draining]])
+    rows = gito.sql(RESTING, [running])
     if rows[0][0]:
         reasons.append("%d slots without a living owner or on their way" % rows[0][0])
     reasons += ["%s is not ready" % node for node in running if not gito.at(node).is_ready()]
     return reasons
 
 
-def wait_settled(gito, draining=(), deadline_s=SETTLE_S):
-    """Until every running node is an active member (or draining, where it is to be), the others
-    are none, and each slot has one of the active ones as its owner and stays there."""
+def wait_settled(gito, deadline_s=SETTLE_S):
+    """Until every running node is an active member, the others are none, and each slot has one of
+    the members as its owner and stays there."""
     reasons = []
 
     def settled():
-        reasons[:] = unsettled(gito, draining)
+        reasons[:] = unsettled(gito)
         return not reasons
 
     try:
@@ -75,14 +74,21 @@ def wait_settled(gito, draining=(), deadline_s=SETTLE_S):
 def wait_all_served(gito, devices, deadline_s=SETTLE_S):
     """Until each of the load's devices has a reading that arrived after this call."""
     since = gito.sql("SELECT clock_timestamp()")[0][0]
+    waiting = [DEVICE_ID % device for device in range(devices)]
 
-    def waiting():
-        return gito.sql("SELECT id FROM devices d WHERE tenant_id = %s AND id = ANY (%s::uuid[]) "
-                        "AND NOT EXISTS (SELECT FROM telemetry_hot t WHERE t.device_id = d.id AND "
-                        "t.timestamp > %s)",
-                        [TENANT, [DEVICE_ID % device for device in range(devices)], since])
+    def served():
+        rows = gito.sql("SELECT id::text FROM unnest (%s::uuid[]) AS waiting (id) WHERE NOT EXISTS "
+                        "(SELECT FROM telemetry_hot t WHERE t.device_id = waiting.id AND "
+                        "t.timestamp > %s)", [waiting, since])
+        waiting[:] = [row[0] for row in rows]
+        return not waiting
 
-    wait_until(lambda: not waiting(), deadline_s, "a new reading of every device")
+    try:
+        wait_until(served, deadline_s, "a new reading of every device")
+    except AssertionError as error:
+        operator = Operator(gito.at(gito.running()[0]))
+        raise AssertionError("%s; %d wait: %s" % (error, len(waiting), [
+            operator.get("/actors/%s/%s" % (TENANT, device)) for device in waiting[:5]])) from None
 
 
 def hold(seconds):
@@ -123,7 +129,8 @@ class Events:
         self.response = requests.get(gito.http_url + "/api/v1/cluster/events", stream=True,
                                      headers={"Authorization": "Bearer " + token}, timeout=20)
         assert self.response.status_code == 200, self.response.text
-        self.lines = self.response.iter_lines(decode_unicode=True)
+        # By single bytes: larger pieces are waited for until they are full.
+        self.lines = self.response.iter_lines(chunk_size=1, decode_unicode=True)
 
     def __enter__(self):
         return self
@@ -131,10 +138,11 @@ class Events:
     def __exit__(self, *error):
         self.response.close()
 
-    def take(self):
+    def take(self, deadline_s=20):
         """(event, data) of the next one; comments and other fields are passed over."""
-        event, data = "message", []
+        event, data, end = "message", [], time.monotonic() + deadline_s
         for line in self.lines:
+            assert time.monotonic() < end, "no event within %s s" % deadline_s
             if line.startswith("event:"):
                 event = line[6:].strip()
             elif line.startswith("data:"):

@@ -2,16 +2,16 @@
 
 import pytest
 
-from members import hold
 from ledger import wait_for_rows
+from members import hold
 
 pytestmark = pytest.mark.namespaces
-CUT_S = 8  # beyond the keep-alive of the loads, so that they give their connections up
+CUT_S = 7  # beyond the keep-alive of the loads, so that they give their connections up
 
 
 @pytest.fixture
-def one(make_apart):
-    return make_apart(nodes="eu-1")
+def one(one_apart):
+    return one_apart
 
 
 def test_a_lossy_network_loses_nothing(one, start_loads):

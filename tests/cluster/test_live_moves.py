@@ -5,19 +5,26 @@ import threading
 
 import pytest
 
-from clients import Live
-from ledger import DEVICE_ID, Load, check_stored, provision
-from members import Operator, settle_at_home, wait_settled
+from clients import Device, Live
+from cluster import wait_until
+from ledger import Load
+from members import Operator, wait_settled
+from tenants import make_tenant
 
-DEVICE = DEVICE_ID % 0  # the load's
 RATE = 200
+
+
+def publish(door, device):
+    """A load of that device at that node: readings 0, 1, 2, …"""
+    return Load(door, connections=1, rate=RATE, tenant=device.tenant.id, topic=device.topic(),
+                user=device.user, **{"pass": device.secret})
 
 
 class Watcher:
     """Reads a live WebSocket in a thread and keeps every reading's seq, in order."""
 
     def __init__(self, gito, device):
-        self.live = Live(gito, "/devices/" + device, gito.login())
+        self.live = Live(gito, "/devices/" + device.id, device.tenant.tokens["VIEWER"])
         self.live.synchronise()
         self.seqs, self.error, self.last = [], None, None
         self.changed = threading.Condition()
@@ -55,26 +62,27 @@ class Watcher:
 def test_a_live_socket_sees_every_reading_once(c, end, home):
     """A device publishes at one node, its WebSocket is at another, and its owner is drained or
     killed: the readings come without gap, twice or out of order."""
-    provision(c, 1)
-    settle_at_home(c, [0], home)
-    owner = Operator(c).owner_of(DEVICE)
+    tenant = make_tenant(c, home)
+    device = Device(tenant)
+    owner = Operator(c).owner_of(device.id, tenant.id)
     at, seen_at = [node for node in ("eu-1", "us-1", "eu-2") if node != owner][:2]
     operator = Operator(c.at(at))
-    watcher = Watcher(c.at(seen_at), DEVICE)
-    load = Load(c, connections=1, doors=[c.at(at)], rate=RATE)
+    watcher = Watcher(c.at(seen_at), device)
+    load = publish(c.at(at), device)
     try:
         watcher.wait(RATE)
         if end == "drain":
             operator.post("/nodes/%s/drain" % owner)
         else:
             c.kill_node(node=owner)
-        wait_settled(c, draining=[owner])
-        assert operator.owner_of(DEVICE) != owner
+        wait_until(lambda: owner not in c.running(), 30, "the end of the owner")
+        wait_settled(c)
+        assert operator.owner_of(device.id, tenant.id) != owner
         watcher.wait(watcher.seqs[-1] + RATE)
         sent = load.stop()["sent"]
         watcher.wait(sent - 1)
         assert watcher.seqs == list(range(sent))
-        check_stored(c, load)
+        assert [row[0]["seq"] for row in device.rows()] == watcher.seqs
     finally:
         load.kill()
         watcher.close()

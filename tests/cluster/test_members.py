@@ -9,10 +9,14 @@ from members import LEASE_S, owners, states, wait_all_served, wait_settled
 ROUNDS = int(os.environ.get("GITO_CLUSTER_ROUNDS", "3"))
 
 
-def join(c, node):
+def begin(c, node):
     if node not in c.nodes:
-        c.nodes.append(node)
+        c.nodes.append(node)  # as the launcher's list: its place gives it its ports
     c.start_node(node)
+
+
+def join(c, node):
+    begin(c, node)
     wait_settled(c)
 
 
@@ -71,8 +75,7 @@ def test_two_nodes_join_at_once_and_one_is_killed(c, start_loads):
     """Moves to two new nodes are under way when one of them dies: all comes to rest, all is stored."""
     loads = start_loads(c)
     for node in ("eu-3", "eu-4"):
-        c.nodes.append(node)
-        c.start_node(node)
+        begin(c, node)
     c.kill_node(node="eu-4")
     wait_all_served(c, DEVICES)
     wait_settled(c)

@@ -12,8 +12,8 @@ CUT_S = 2 * LEASE_S
 
 
 @pytest.fixture
-def c(make_apart):
-    return make_apart()
+def c(apart):
+    return apart
 
 
 def start_again(c):

@@ -68,7 +68,7 @@ def claim_base():
         except OSError:
             claim.close()
             continue
-        if all(port_is_free(port + base + k) for port in PORTS_OF_A_CLUSTER for k in range(5)):
+        if all(port_is_free(port + base + k) for port in PORTS_OF_A_CLUSTER for k in range(6)):
             return base, claim
         claim.close()
     raise RuntimeError("no free range of ports")
@@ -254,6 +254,14 @@ class Gito:
             return self.pg_ctl("-l", os.path.join(self.data, "pg/server.log"), "start") == 0
 
         wait_until(try_start, deadline_s, "the start of PostgreSQL")
+
+    def start_servers(self):
+        """Those that do not run."""
+        if self.pg_ctl("status") != 0:
+            self.start_postgres()
+
+    def mend_network(self):
+        """Loopback is never broken."""
 
     def redis_pid(self):
         with open(os.path.join(self.data, "redis/pid"), encoding="utf-8") as file:

@@ -120,8 +120,9 @@ def wait_for_rows(gito, more, deadline_s=60):
     wait_until(enough, deadline_s, "%d more stored readings" % more)
 
 
-def check_stored(gito, *loads):
-    """Of the loads (whose seqs must not overlap): acknowledged is stored, nothing is twice."""
+def check_stored(gito, *loads, since="-infinity"):
+    """Of the loads (whose seqs must not overlap): acknowledged is stored, nothing is twice.
+    Readings from before `since` are none of theirs."""
     text = io.StringIO()
     acknowledged = 0
     for load in loads:
@@ -134,7 +135,8 @@ def check_stored(gito, *loads):
         cursor.execute("CREATE TEMP TABLE acknowledged (device_id uuid, seq bigint)")
         cursor.copy_from(text, "acknowledged")
         cursor.execute("CREATE TEMP TABLE stored AS SELECT device_id, (payload->>'seq')::bigint "
-                       "AS seq FROM telemetry_hot WHERE payload ? 'seq'")
+                       "AS seq FROM telemetry_hot WHERE timestamp >= %s AND payload ? 'seq'",
+                       [since])
         cursor.execute("ANALYZE acknowledged; ANALYZE stored")
         cursor.execute("SELECT count(*) FROM (SELECT FROM stored GROUP BY device_id, seq "
                        "HAVING count(*) > 1) AS twice")

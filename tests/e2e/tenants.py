@@ -46,9 +46,11 @@ def problem_of(response):
     return body
 
 
-def make_tenant(g):
-    """A tenant with a user of every role; all have the demo administrator's password."""
-    tenant = g.sql("INSERT INTO tenants (name) VALUES ('Test') RETURNING id")[0][0]
+def make_tenant(g, home=None):
+    """A tenant with a user of every role; all have the demo administrator's password. `home` is the
+    region of its devices, None: the cluster's first."""
+    tenant = g.sql("INSERT INTO tenants (name, home_region) VALUES ('Test', %s) RETURNING id",
+                   [home])[0][0]
     emails = {}
     for role in ("TENANT_ADMIN", "SITE_ADMIN", "CLIENT", "VIEWER", "SUPER_ADMIN"):
         emails[role] = "%s-%s@test.example" % (role.lower(), uuid.uuid4().hex[:12])

@@ -152,6 +152,15 @@ def test_a_device_is_made_read_changed_and_removed(t):
         assert t.problem(method, "/devices/" + made["id"], body, 404)["code"] == "device_not_found"
 
 
+def test_a_device_may_have_a_region_of_its_own(t):
+    """It is chosen when the device is made, among those of the cluster."""
+    made = t.data("POST", "/devices", {"name": "far", "home_region": "eu"}, status=201)
+    assert made["home_region"] == "eu"
+    assert t.make_device()["home_region"] is None
+    body = {"name": "farther", "home_region": "mars"}
+    assert t.problem("POST", "/devices", body, 409)["code"] == "reference"
+
+
 def test_a_secret_is_stored_as_its_hash_and_rotates(g, t):
     made = t.make_device()
     stored = "SELECT encode(secret_hash, 'hex'), encode(sha256(%s::bytea), 'hex') FROM" \

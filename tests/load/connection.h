@@ -28,6 +28,7 @@ struct connection {
     uint64_t next_dev;
     int64_t retry_ns, deadline_ns; /* of DOWN; of DIALLING and GREETING */
     int64_t sent_ns, heard_ns, pinged_ns, acked_ns;
+    int64_t wait_ns; /* the longest, from when a message was due to its acknowledgement */
     struct bytes in, out;
     struct window window;
 };

@@ -1,6 +1,7 @@
 #include "load.h"
 #include <arpa/inet.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -8,7 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LEDGER_BUFFER = 1 << 20, DESCRIPTORS_BESIDE = 32 };
+enum { FILE_BUFFER = 1 << 20, DESCRIPTORS_BESIDE = 32 };
 
 static void fail(const char *subject, const char *why)
 {
@@ -85,6 +86,17 @@ static void add_connections(struct load *self)
     }
 }
 
+static FILE *open_to_write(const char *path)
+{
+    if (path == NULL)
+        return NULL;
+    FILE *file = fopen(path, "w");
+    if (file == NULL)
+        fail(path, strerror(errno));
+    setvbuf(file, NULL, _IOFBF, FILE_BUFFER);
+    return file;
+}
+
 void load_init(struct load *self, const struct options *options)
 {
     *self = (struct load){.options = *options};
@@ -102,17 +114,25 @@ void load_init(struct load *self, const struct options *options)
     self->epoll = epoll_create1(EPOLL_CLOEXEC);
     if (self->epoll < 0)
         fail("could not make an epoll set:", strerror(errno));
-    if (options->ledger != NULL) {
-        self->ledger = fopen(options->ledger, "w");
-        if (self->ledger == NULL)
-            fail(options->ledger, strerror(errno));
-        setvbuf(self->ledger, NULL, _IOFBF, LEDGER_BUFFER);
-    }
+    self->ledger = open_to_write(options->ledger);
+    self->waits = open_to_write(options->waits);
     load_clock(self);
+}
+
+/* In credentials a connection is its first device. */
+static bool close_waits(const struct load *self)
+{
+    if (self->waits == NULL)
+        return true;
+    for (uint32_t i = 0; i < self->options.connections; i++)
+        fprintf(self->waits, "%" PRIu64 " %.3f\n", self->options.first + i % self->options.devices,
+                (double)self->connections[i].wait_ns / 1e6);
+    return fclose(self->waits) == 0;
 }
 
 bool load_close(struct load *self)
 {
+    bool written = close_waits(self);
     for (uint32_t i = 0; i < self->options.connections; i++) {
         struct connection *connection = &self->connections[i];
         connection_close(connection);
@@ -126,7 +146,7 @@ bool load_close(struct load *self)
     template_destroy(&self->topic);
     template_destroy(&self->payload);
     close(self->epoll);
-    return self->ledger == NULL || fclose(self->ledger) == 0;
+    return (self->ledger == NULL || fclose(self->ledger) == 0) && written;
 }
 
 int64_t load_clock(struct load *self)
@@ -157,6 +177,12 @@ void load_gap(struct load *self, const struct connection *connection)
     int64_t gap_ns = self->now_ns - connection->acked_ns;
     if (gap_ns > self->counts.connection_gap_ns)
         self->counts.connection_gap_ns = gap_ns;
+}
+
+void load_wait(const struct load *self, struct connection *connection, int64_t due_ns)
+{
+    if (self->now_ns - due_ns > connection->wait_ns)
+        connection->wait_ns = self->now_ns - due_ns;
 }
 
 uint64_t load_unacked(const struct load *self)

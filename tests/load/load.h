@@ -28,7 +28,7 @@ struct load {
     uint32_t target_count, dialling, dirty_count;
     struct connection *connections, **dirty;
     int epoll;
-    FILE *ledger;
+    FILE *ledger, *waits;
     uint64_t random;
     bool publishing; /* new messages may still be sent */
     int64_t now_ns;  /* monotonic, as of this turn's last look */
@@ -36,9 +36,9 @@ struct load {
     struct histogram latency;
 };
 
-/* Ends the program with one line when a template, a server or the ledger is wrong. */
+/* Ends the program with one line when a template, a server or a file is wrong. */
 void load_init(struct load *self, const struct options *options);
-/* False: the ledger could not be written. */
+/* False: the ledger or the waits could not be written. */
 bool load_close(struct load *self);
 
 int64_t load_clock(struct load *self);
@@ -47,6 +47,8 @@ void load_touch(struct load *self, struct connection *connection);
 void load_error(struct load *self, const char *what, const char *why);
 /* The time since the connection's last acknowledgement, if that is the longest of all. */
 void load_gap(struct load *self, const struct connection *connection);
+/* A message that was due then has waited until now. */
+void load_wait(const struct load *self, struct connection *connection, int64_t due_ns);
 /* What was sent and neither acknowledged nor refused. */
 uint64_t load_unacked(const struct load *self);
 void load_report(struct load *self);

@@ -50,7 +50,8 @@ int main(int argc, char **argv)
                     (counts->lost == 0 || options.reconnect) && load_unacked(&load) == 0;
     run_farewell(&load);
     if (!load_close(&load)) {
-        fprintf(stderr, "gito-load: could not write the ledger: %s\n", strerror(errno));
+        fprintf(stderr, "gito-load: could not write the ledger or the waits: %s\n",
+                strerror(errno));
         return 2;
     }
     return complete ? 0 : 3;

@@ -25,6 +25,7 @@ static const struct option table[] = {
     {"mqtt", WHOLE, AT(version), 3, 5, "3: MQTT 3.1.1, 5: MQTT 5 (3)"},
     {"connections", WHOLE, AT(connections), 1, 1e6, "number of connections (1)"},
     {"devices", WHOLE, AT(devices), 1, 1e12, "devices, dealt in turn to connections (connections)"},
+    {"first", WHOLE, AT(first), 0, 1e12, "number of the first device (0)"},
     {"tenant", WORD, AT(tenant), 0, 0, "uuid that {tenant} gives"},
     {"tenants", WHOLE, AT(tenants), 1, 1e12, "without --tenant: device d is of tenant d mod N (1)"},
     {"user", WORD, AT(user), 0, 0, "user name template"},
@@ -49,6 +50,8 @@ static const struct option table[] = {
     {"idle", FLAG, AT(idle), 0, 0, "connect, print \"connected N\", stay"},
     {"announce", FLAG, AT(announce), 0, 0, "print \"connected N\", publish after a line of input"},
     {"ledger", WORD, AT(ledger), 0, 0, "file for a line `device seq` per acknowledged message"},
+    {"waits", WORD, AT(waits), 0, 0,
+     "file for a line `device ms` per connection: the longest wait of a message of it"},
     {"seq-start", WHOLE, AT(seq_start), 0, 1e15, "first {seq} (0)"},
     {"seed", WHOLE, AT(seed), 0, 1e15, "of the random numbers (1)"},
 };

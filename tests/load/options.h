@@ -6,8 +6,8 @@
 #include <stdint.h>
 
 struct options {
-    const char *host, *tenant, *user, *pass, *client_id, *topic, *payload, *ledger;
-    uint64_t port, version, connections, devices, tenants, messages, window, qos, keepalive;
+    const char *host, *tenant, *user, *pass, *client_id, *topic, *payload, *ledger, *waits;
+    uint64_t port, version, connections, devices, first, tenants, messages, window, qos, keepalive;
     uint64_t seq_start, seed, burst;
     double rate, seconds, drain, stall, connect_timeout, redial_timeout;
     bool reconnect, idle, announce, any_host, together;

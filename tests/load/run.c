@@ -293,8 +293,11 @@ static void end_counting(struct load *load)
     if (load_unacked(load) > 0 && load->now_ns - counts->last_ns > counts->ack_gap_ns)
         counts->ack_gap_ns = load->now_ns - counts->last_ns;
     for (uint32_t i = 0; i < load->options.connections; i++) {
-        if (load->connections[i].window.unacked > 0)
-            load_gap(load, &load->connections[i]);
+        struct connection *connection = &load->connections[i];
+        if (connection->window.unacked == 0)
+            continue;
+        load_gap(load, connection);
+        load_wait(load, connection, window_due_ns(&connection->window));
     }
 }
 

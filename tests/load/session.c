@@ -14,7 +14,7 @@ uint64_t session_clock_us(void)
 static struct facts facts_of(struct load *load, const struct connection *connection)
 {
     return (struct facts){.conn = connection->number,
-                          .dev = connection->number % load->options.devices,
+                          .dev = load->options.first + connection->number % load->options.devices,
                           .tenants = load->options.tenants,
                           .tenant_uuid = load->options.tenant,
                           .random = &load->random};
@@ -93,6 +93,7 @@ static void on_acknowledged(struct load *load, struct connection *connection,
     counts->last_ns = counts->progress_ns = load->now_ns;
     counts->acked++;
     histogram_add(&load->latency, load->now_ns - message->due_ns);
+    load_wait(load, connection, message->due_ns);
     if (load->ledger != NULL)
         fprintf(load->ledger, "%" PRIu64 " %" PRIu64 "\n", message->dev, message->seq);
 }
@@ -189,7 +190,7 @@ void session_publish(struct load *load, struct connection *connection, int64_t d
 {
     struct facts facts = facts_of(load, connection);
     uint16_t id = 0;
-    facts.dev = connection->next_dev;
+    facts.dev = load->options.first + connection->next_dev;
     facts.seq = load->options.seq_start + load->counts.sent;
     facts.clock_us = clock_us;
     struct message *message = load->options.qos == 1 ? window_add(&connection->window, &id) : NULL;

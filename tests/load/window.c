@@ -86,3 +86,8 @@ struct message *window_resend(struct window *self)
     }
     return NULL;
 }
+
+int64_t window_due_ns(const struct window *self)
+{
+    return self->ring[self->first & (self->size - 1)].due_ns;
+}

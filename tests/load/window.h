@@ -42,6 +42,9 @@ void window_rewind(struct window *self);
 /* The next message to send again, NULL for none. */
 struct message *window_resend(struct window *self);
 
+/* When the first one was due that is not acknowledged; there is one. */
+int64_t window_due_ns(const struct window *self);
+
 static inline bool window_full(const struct window *self)
 {
     return self->unacked >= self->limit || self->next - self->first >= self->size;

@@ -1,5 +1,7 @@
 /* The simulated PostgreSQL: batches are executed whole, as proto/batch.h says and sql/store does.
  */
+#include "actors/hours.h"
+#include "cluster/slots.h"
 #include "proto/check.h"
 #include "tests/sim/parts.h"
 #include <stdlib.h>
@@ -25,13 +27,78 @@ static void make_rule(struct world *self, struct db_rule *rule, uint32_t device)
         rule->rule.threshold *= 20;
 }
 
+static void init_devices(struct world *self)
+{
+    struct database *db = &self->db;
+    for (uint32_t i = 0; i < TENANTS; i++) {
+        db->tenant[i].id = number_id(1, i);
+        if (i == 1 && self->plan.regions > 1 && random_percent(self, 60))
+            db->tenant[i].region = 1;
+    }
+    for (uint32_t i = 0; i < DEVICES; i++) {
+        uint32_t tenant = i % TENANTS;
+        unsigned region = db->tenant[tenant].region;
+        bool own = self->plan.regions > 1 && random_percent(self, 30);
+        if (own)
+            region = (unsigned)random_below(self, self->plan.regions);
+        db->device[i] = (struct db_device){
+            .id = number_id(2, i), .tenant = tenant, .own_home = own, .exists = true};
+        db->device[i].slot = msg_slot(region, slot_of(&db->device[i].id));
+        db->device[i].exists = !own || random_percent(self, 60);
+        db->newest_row[i] = UINT32_MAX;
+    }
+    for (uint32_t i = 0; i < RULES; i++)
+        make_rule(self, &db->rule[i], i % DEVICES);
+}
+
+static void init_members(struct world *self)
+{
+    for (uint32_t i = 0; i < PLACES; i++) {
+        struct db_member *row = &self->db.member[i];
+        *row = (struct db_member){.incarnation = random_percent(self, 10) ? 65534 : 0,
+                                  .number = MSG_NOBODY,
+                                  .region = (uint8_t)(i % self->plan.regions),
+                                  .weight = 100};
+        if (random_percent(self, 20))
+            row->weight = random_percent(self, 50) ? 50 : 200;
+        snprintf(row->name, sizeof row->name, "node-%u", (unsigned)i);
+    }
+}
+
+/* A region has rows for the slots that are used, and some more: the planner has less to do. */
+static void init_slots(struct world *self)
+{
+    struct database *db = &self->db;
+    static bool wanted[LIMIT_SLOTS];
+    memset(wanted, 0, sizeof wanted);
+    for (uint32_t i = 0; i < DEVICES; i++)
+        wanted[slot_of(&db->device[i].id)] = true;
+    for (uint32_t i = 0; i < TENANTS; i++)
+        wanted[slot_of(&db->tenant[i].id)] = true;
+    for (unsigned i = 0; i < self->plan.filler_slots; i++)
+        wanted[random_below(self, LIMIT_SLOTS)] = true;
+    db->slots = xcalloc(self->plan.regions * (size_t)LIMIT_SLOTS, sizeof *db->slots);
+    db->slot_index = malloc(LIMIT_REGIONS * LIMIT_SLOTS * sizeof *db->slot_index);
+    CHECK(db->slot_index != NULL);
+    memset(db->slot_index, 0xff, LIMIT_REGIONS * LIMIT_SLOTS * sizeof *db->slot_index);
+    for (unsigned region = 0; region < self->plan.regions; region++)
+        for (unsigned i = 0; i < LIMIT_SLOTS; i++) {
+            if (!wanted[i])
+                continue;
+            db->slot_index[msg_slot(region, i)] = db->slots_count;
+            db->slots[db->slots_count++] =
+                (struct db_slot){.slot = msg_slot(region, i), .owner = NOBODY, .target = NOBODY};
+        }
+}
+
 void db_init(struct world *self)
 {
-    for (uint32_t i = 0; i < DEVICES; i++)
-        self->db.device[i] = (struct db_device){
-            .id = number_id(2, i), .tenant = number_id(1, i % 2), .exists = true};
-    for (uint32_t i = 0; i < RULES; i++)
-        make_rule(self, &self->db.rule[i], i % DEVICES);
+    self->db.version = 1;
+    self->db.made_us = self->now_us;
+    self->db.hold_down_us = (int64_t)random_below(self, 8 * 1000000);
+    init_devices(self);
+    init_members(self);
+    init_slots(self);
 }
 
 void db_free(struct database *self)
@@ -39,6 +106,9 @@ void db_free(struct database *self)
     free(self->rows);
     free(self->events);
     free(self->hours);
+    free(self->changes);
+    free(self->slots);
+    free(self->slot_index);
 }
 
 uint32_t db_find_device(const struct database *self, const struct uuid *id)
@@ -52,8 +122,8 @@ uint32_t db_find_device(const struct database *self, const struct uuid *id)
 int64_t db_newest(const struct database *self, uint32_t device)
 {
     int64_t newest = 0;
-    for (uint32_t i = 0; i < self->rows_count; i++)
-        if (self->rows[i].device == device && self->rows[i].timestamp_us > newest)
+    for (uint32_t i = self->newest_row[device]; i != UINT32_MAX; i = self->rows[i].next)
+        if (self->rows[i].timestamp_us > newest)
             newest = self->rows[i].timestamp_us;
     return newest;
 }
@@ -62,11 +132,28 @@ int64_t db_newest(const struct database *self, uint32_t device)
 
 static bool has_key(const struct database *self, uint32_t device, const struct batch_row *row)
 {
-    for (uint32_t i = 0; i < self->rows_count; i++)
-        if (self->rows[i].seq == row->seq && self->rows[i].timestamp_us == row->timestamp_us &&
-            self->rows[i].device == device)
+    for (uint32_t i = self->newest_row[device]; i != UINT32_MAX; i = self->rows[i].next)
+        if (self->rows[i].seq == row->seq && self->rows[i].timestamp_us == row->timestamp_us)
             return true;
     return false;
+}
+
+static void store_row(struct world *self, const struct batch *batch, const struct batch_row *row,
+                      uint32_t device)
+{
+    struct database *db = &self->db;
+    GROW(db->rows, db->rows_count, db->rows_cap);
+    db->rows[db->rows_count] = (struct db_row){
+        .device = device,
+        .sample = (uint32_t)((uint64_t)row->seq >> 32),
+        .timestamp_us = row->timestamp_us,
+        .seq = row->seq,
+        .next = db->newest_row[device],
+        .must = check_must(self, device),
+    };
+    db->newest_row[device] = db->rows_count++;
+    check_order(self, row);
+    check_row(self, batch, row);
 }
 
 static void store_rows(struct world *self, struct batch *batch, bool again)
@@ -78,18 +165,8 @@ static void store_rows(struct world *self, struct batch *batch, bool again)
         uint32_t device = db_find_device(db, &row->device);
         uint32_t sample = (uint32_t)((uint64_t)row->seq >> 32);
         row->bad = sample < self->samples_count && self->samples[sample].refused;
-        if (row->bad)
-            continue;
-        if (!keyless && has_key(db, device, row))
-            continue;
-        GROW(db->rows, db->rows_count, db->rows_cap);
-        db->rows[db->rows_count++] = (struct db_row){
-            .device = device,
-            .sample = sample,
-            .timestamp_us = row->timestamp_us,
-            .seq = row->seq,
-        };
-        check_row(self, batch, row);
+        if (!row->bad && (keyless || !has_key(db, device, row)))
+            store_row(self, batch, row, device);
     }
 }
 
@@ -114,12 +191,11 @@ static void find_last(const struct world *self, uint32_t device, int64_t hour_us
                       struct hour_stats *stats)
 {
     int64_t newest = 0, newest_seq = 0;
-    for (uint32_t i = 0; i < self->db.rows_count; i++) {
+    for (uint32_t i = self->db.newest_row[device]; i != UINT32_MAX; i = self->db.rows[i].next) {
         const struct db_row *row = &self->db.rows[i];
         const struct sample *sample = &self->samples[row->sample];
-        if (row->device != device || hour_of(row->timestamp_us) != hour_us ||
-            !(sample->present & 1U << m) || row->timestamp_us < newest ||
-            (row->timestamp_us == newest && row->seq < newest_seq))
+        if (hour_of(row->timestamp_us) != hour_us || !(sample->present & 1U << m) ||
+            row->timestamp_us < newest || (row->timestamp_us == newest && row->seq < newest_seq))
             continue;
         newest = row->timestamp_us;
         newest_seq = row->seq;
@@ -131,11 +207,9 @@ void db_sum_hour(const struct world *self, uint32_t device, int64_t hour_us,
                  struct hour_stats *ret_stats)
 {
     *ret_stats = (struct hour_stats){0};
-    for (uint32_t i = 0; i < self->db.rows_count; i++) {
-        const struct db_row *row = &self->db.rows[i];
-        if (row->device == device && hour_of(row->timestamp_us) == hour_us)
-            count_in(&self->samples[row->sample], ret_stats);
-    }
+    for (uint32_t i = self->db.newest_row[device]; i != UINT32_MAX; i = self->db.rows[i].next)
+        if (hour_of(self->db.rows[i].timestamp_us) == hour_us)
+            count_in(&self->samples[self->db.rows[i].sample], ret_stats);
     for (unsigned m = 0; m < METRICS; m++)
         if (ret_stats->metric[m].count > 0)
             find_last(self, device, hour_us, m, ret_stats);
@@ -206,30 +280,62 @@ static void note_done(struct world *self, const struct msg_ref *ref)
         client->publishes[ref->packet_id - 1].done++;
 }
 
-int db_execute(struct world *self, struct batch *batch, uint64_t incarnation, bool again)
+/* Nothing is written but by the owner of its slot. */
+static void check_owners(struct world *self, const struct process *process,
+                         const struct batch *batch)
 {
-    bool writes = batch->rows_count + batch->rollups_count + batch->alerts_count +
-                      batch->touches_count + batch->rejects_count + batch->retains_count >
-                  0;
-    if (writes && incarnation != self->db.incarnation && self->mutation != MUTATION_fence_off)
-        return ERR_FENCED;
+    for (uint32_t i = 0; i < batch->rows_count; i++)
+        check_owner(self, process, batch->rows[i].ref.slot, "a reading");
+    for (uint32_t i = 0; i < batch->rejects_count; i++)
+        check_owner(self, process, batch->rejects[i].ref.slot, "a refusal");
+    for (uint32_t i = 0; i < batch->retains_count; i++)
+        check_owner(self, process, batch->retains[i].ref.slot, "a retained message");
+    for (uint32_t i = 0; i < batch->touches_count; i++) {
+        uint32_t device = db_find_device(&self->db, &batch->touches[i].device);
+        check_owner(self, process, self->db.device[device].slot, "a status");
+    }
+}
+
+static void store(struct world *self, const struct process *process, struct batch *batch,
+                  bool again)
+{
+    check_owners(self, process, batch);
     store_rows(self, batch, again);
     store_hours(self, batch, false);
     store_hours(self, batch, true);
-    db_alerts(self, batch);
+    db_alerts(self, process, batch);
     for (uint32_t i = 0; i < batch->rejects_count; i++)
         note_done(self, &batch->rejects[i].ref);
     for (uint32_t i = 0; i < batch->retains_count; i++)
         note_done(self, &batch->retains[i].ref);
     store_touches(self, batch);
+}
+
+int db_execute(struct world *self, struct process *process, struct batch *batch, bool again)
+{
+    bool writes = batch->rows_count + batch->rollups_count + batch->alerts_count +
+                      batch->touches_count + batch->rejects_count + batch->retains_count >
+                  0;
+    if (writes && !member_is_served(&self->db.member[process->place], process->incarnation) &&
+        self->mutation != MUTATION_fence_off)
+        return ERR_FENCED;
+    if (writes)
+        store(self, process, batch, again);
     db_checks(self, batch);
     db_loads(self, batch);
-    for (uint32_t i = 0; i < DEVICES && batch->rows_count > 0 && !self->refusing; i++)
+    for (uint32_t i = 0; i < DEVICES && batch->rows_count > 0 && !self->plan.refusing; i++)
         check_hours(self, i);
     return 0;
 }
 
 /* ---- operators ---- */
+
+static void changed(struct world *self, uint32_t device)
+{
+    struct database *db = &self->db;
+    GROW(db->changes, db->changes_count, db->changes_cap);
+    db->changes[db->changes_count++] = (uint8_t)device;
+}
 
 void db_change_rule(struct world *self)
 {
@@ -247,20 +353,20 @@ void db_change_rule(struct world *self)
         rule->rule.threshold = (double)random_below(self, 5) * 10;
         rule->rule.cooldown_us = (1 + (int64_t)random_below(self, 10)) * 60000000LL;
     }
+    rule->changed = true;
     trace(self, "a rule of device %u changes", device);
-    node_changed(self, device);
+    changed(self, device);
 }
 
-void db_change_device(struct world *self)
+void db_change_device(struct world *self, uint32_t device)
 {
-    uint32_t index = (uint32_t)random_below(self, DEVICES);
-    struct db_device *device = &self->db.device[index];
-    device->exists = !device->exists;
-    trace(self, "device %u is %s", index, device->exists ? "made" : "deleted");
-    device->status = STATUS_OFFLINE;
-    device->last_seen_us = device->latest_us = 0; /* telemetry stays */
+    struct db_device *row = &self->db.device[device];
+    row->exists = !row->exists;
+    trace(self, "device %u is %s", device, row->exists ? "made" : "deleted");
+    row->status = STATUS_OFFLINE;
+    row->last_seen_us = row->latest_us = 0; /* telemetry stays */
     for (uint32_t i = 0; i < RULES; i++)
-        if (self->db.rule[i].device == index)
+        if (self->db.rule[i].device == device)
             self->db.rule[i].exists = false;
-    node_changed(self, index);
+    changed(self, device);
 }

@@ -37,7 +37,7 @@ static bool may_fire(const struct world *self, const struct db_rule *rule,
             rule->rule.last_fired_us + rule->rule.cooldown_us <= alert->fired_at_us);
 }
 
-void db_alerts(struct world *self, struct batch *batch)
+void db_alerts(struct world *self, const struct process *process, struct batch *batch)
 {
     struct database *db = &self->db;
     for (uint32_t i = 0; i < batch->alerts_count; i++) {
@@ -47,14 +47,18 @@ void db_alerts(struct world *self, struct batch *batch)
         if (index == RULES)
             continue;
         struct db_rule *rule = &db->rule[index];
+        check_owner(self, process, db->device[rule->device].slot, "an alert");
         if (!alert->fired && is_first(batch, i) && may_fire(self, rule, alert)) {
             check_alert(self, batch, alert, index);
             GROW(db->events, db->events_count, db->events_cap);
             db->events[db->events_count++] =
                 (struct db_event){alert->event, rule->id, rule->device, alert->fired_at_us};
             rule->rule.last_fired_us = alert->fired_at_us;
+            rule->changed = false;
             alert->fired = true;
             trace(self, "rule %u of device %u fires", index, rule->device);
+        } else if (!alert->fired) {
+            check_alert_refused(self, alert, index);
         }
     }
     for (uint32_t i = 0; i < batch->alerts_count; i++) {
@@ -63,27 +67,29 @@ void db_alerts(struct world *self, struct batch *batch)
     }
 }
 
-static bool is_stored(const struct world *self, const struct batch_check *check,
-                      const char *payload)
+static const struct db_row *find_stored(const struct world *self, const struct batch_check *check,
+                                        const char *payload)
 {
     uint32_t device = db_find_device(&self->db, &check->device);
-    for (uint32_t i = 0; i < self->db.rows_count; i++) {
+    for (uint32_t i = self->db.newest_row[device]; i != UINT32_MAX; i = self->db.rows[i].next) {
         const struct db_row *row = &self->db.rows[i];
         const struct sample *sample = &self->samples[row->sample];
-        if (row->device == device && row->sample == check->message_key &&
+        if (row->sample == check->message_key &&
             (check->timestamp_us == 0 || row->timestamp_us == check->timestamp_us) &&
-            strlen(sample->payload) == check->payload.len &&
+            row->timestamp_us >= check->since_us && strlen(sample->payload) == check->payload.len &&
             memcmp(sample->payload, payload, check->payload.len) == 0)
-            return true;
+            return row;
     }
-    return false;
+    return NULL;
 }
 
 void db_checks(struct world *self, struct batch *batch)
 {
     for (uint32_t i = 0; i < batch->checks_count; i++) {
         struct batch_check *check = &batch->checks[i];
-        check->stored = is_stored(self, check, batch_text_of(batch, check->payload));
+        const struct db_row *row = find_stored(self, check, batch_text_of(batch, check->payload));
+        check->stored = row != NULL;
+        check->stored_us = row != NULL ? row->timestamp_us : 0;
         if (self->mutation == MUTATION_check_never)
             check->stored = false;
         if (self->mutation == MUTATION_check_always)
@@ -121,7 +127,8 @@ void db_loads(struct world *self, struct batch *batch)
         if (!load->found)
             continue;
         const struct db_device *device = &self->db.device[index];
-        load->tenant = device->tenant;
+        load->tenant = self->db.tenant[device->tenant].id;
+        load->region = (uint8_t)(device->slot >> MSG_SLOT_BITS);
         load->status = device->status;
         load->last_seen_us = device->last_seen_us;
         load->newest_us = db_newest(&self->db, index);

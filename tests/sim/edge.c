@@ -1,229 +1,277 @@
-/* The edge of the simulated node: what clients publish becomes items for the shards, as far as
- * its credit goes, and what the shards answer becomes PUBACKs. */
+/* The turn of a simulated edge: what clients publish becomes items, as far as its credit goes, and
+ * what the shards answer becomes PUBACKs. */
 #include "proto/check.h"
 #include "tests/sim/parts.h"
 #include <stdlib.h>
 
 #define READ_MAX 8 /* publishes of one client in one turn */
+#define TICK_US 250000
 
-void fifo_put(struct fifo *self, const void *bytes, size_t len)
+/* No two readings of an edge arrive in the same microsecond. */
+static int64_t next_arrival(struct world *self, struct sim_edge *edge)
 {
-    struct packet *packet = malloc(sizeof *packet + len);
-    CHECK(packet != NULL);
-    packet->next = NULL;
-    packet->len = len;
-    memcpy(packet->bytes, bytes, len);
-    if (self->last != NULL)
-        self->last->next = packet;
-    else
-        self->first = packet;
-    self->last = packet;
+    int64_t now_us = wall_clock(self, edge->thread.process);
+    if (now_us <= edge->last_arrival_us)
+        now_us = edge->last_arrival_us + 1;
+    return edge->last_arrival_us = now_us;
 }
 
-struct packet *fifo_take(struct fifo *self)
-{
-    struct packet *packet = self->first;
-    if (packet != NULL && (self->first = packet->next) == NULL)
-        self->last = NULL;
-    return packet;
-}
-
-void fifo_free(struct fifo *self)
-{
-    struct packet *packet;
-    while ((packet = fifo_take(self)) != NULL)
-        free(packet);
-}
-
-static struct msg_ref ref_of(const struct world *self, const struct client *client)
-{
-    return (struct msg_ref){.edge = client->edge,
-                            .conn = (uint32_t)(client - self->client),
-                            .generation = client->generation};
-}
-
-static void add(struct sim_node *node, uint32_t edge, const struct uuid *device, enum msg_kind kind,
-                const void *fixed, size_t len, const struct span *texts, size_t texts_count)
-{
-    struct frame *frame = &node->edge[edge].to[node_shard_of(node, device)];
-    CHECK(frame_add(frame, kind, fixed, len, texts, texts_count) == 0);
-}
-
-static void charge(struct sim_edge *edge, size_t size)
-{
-    edge->items++;
-    edge->bytes += (int64_t)size;
-}
-
-void edge_tell_presence(struct world *self, struct sim_node *node, const struct client *client)
-{
-    const struct db_device *device = &self->db.device[client->device];
-    struct msg_claim claim = {
-        .tenant = device->tenant, .ref = ref_of(self, client), .client_id_len = 4};
-    char id[5];
-    snprintf(id, sizeof id, "%04u", (unsigned)(client - self->client));
-    add(node, client->edge, &device->tenant, client->connected ? MSG_CLAIM : MSG_UNCLAIM, &claim,
-        sizeof claim, &(struct span){id, 4}, 1);
-    struct msg_presence presence = {.tenant = device->tenant,
-                                    .device = device->id,
-                                    .ref = ref_of(self, client),
-                                    .present = client->connected};
-    if (client->own)
-        add(node, client->edge, &device->id, MSG_PRESENCE, &presence, sizeof presence, NULL, 0);
-}
-
-void edge_watch(struct world *self, struct sim_node *node, uint32_t edge)
-{
-    for (uint32_t i = 0; i < DEVICES; i++) {
-        struct msg_interest interest = {.tenant = self->db.device[i].tenant,
-                                        .device = self->db.device[i].id,
-                                        .edge = (uint16_t)edge,
-                                        .bits = (1U << INTEREST_BITS) - 1};
-        if ((i + edge) % 2 == 0)
-            add(node, edge, &interest.device, MSG_INTEREST, &interest, sizeof interest, NULL, 0);
-    }
-}
-
-static void send_sample(struct world *self, struct sim_node *node, const struct client *client,
+static void give_sample(struct world *self, struct sim_edge *edge, const struct client *client,
                         const struct publish *publish, uint32_t i)
 {
     const struct sample *sample = &self->samples[publish->first + i];
     const struct db_device *device = &self->db.device[sample->device];
+    int64_t arrival_us = next_arrival(self, edge);
     struct msg_reading item = {
-        .tenant = device->tenant,
+        .tenant = self->db.tenant[device->tenant].id,
         .device = device->id,
-        .ref = ref_of(self, client),
+        .ref = {.conn = (uint32_t)(client - self->client),
+                .generation = client->generation,
+                .packet_id = publish->packet_id},
         .flags = (uint8_t)((publish->packet_id ? 1 : 0) | (publish->dup ? MSG_DUP : 0) |
                            (i + 1 == publish->count ? MSG_LAST : 0)),
         .present = (uint8_t)sample->present,
         .message_key = publish->first + i,
-        .arrival_us = self->now_us,
-        .timestamp_us = sample->own_us != 0 ? sample->own_us : self->now_us,
+        .arrival_us = arrival_us,
+        .timestamp_us = sample->own_us != 0 ? sample->own_us : arrival_us,
         .payload_len = (uint32_t)strlen(sample->payload),
         .extra_len = (uint32_t)strlen(sample->extra),
     };
-    item.ref.packet_id = publish->packet_id;
     memcpy(item.value, sample->value, sizeof item.value);
     struct span texts[] = {{sample->payload, item.payload_len}, {sample->extra, item.extra_len}};
-    charge(&node->edge[client->edge],
-           frame_item_size(MSG_READING, item.payload_len + item.extra_len));
-    add(node, client->edge, &device->id, MSG_READING, &item, sizeof item, texts, 2);
+    edge_give(edge, edge_slot(self, edge, device->tenant, sample->device), MSG_READING, &item,
+              texts, 2);
 }
 
-static void send_other(struct world *self, struct sim_node *node, const struct client *client,
+static void give_other(struct world *self, struct sim_edge *edge, const struct client *client,
                        const struct publish *publish)
 {
     static const char text[] = "topic/what payload";
-    const struct db_device *device = &self->db.device[client->device];
-    struct msg_reject reject = {.tenant = device->tenant,
+    const struct db_device *device = &self->db.device[publish->device];
+    uint16_t slot = edge_slot(self, edge, device->tenant, publish->device);
+    struct msg_reject reject = {.tenant = self->db.tenant[device->tenant].id,
                                 .device = device->id,
-                                .ref = ref_of(self, client),
+                                .ref = {.conn = (uint32_t)(client - self->client),
+                                        .generation = client->generation,
+                                        .packet_id = publish->packet_id},
                                 .flags = MSG_LAST | 1,
                                 .code = 0x99,
                                 .topic_len = 6,
                                 .reason_len = 4,
                                 .payload_len = sizeof text - 11};
     struct msg_message message = {
-        .tenant = device->tenant,
+        .tenant = reject.tenant,
         .device = device->id,
         .ref = reject.ref,
         .flags = (uint8_t)(publish->kind == PUBLISH_RETAINED ? 1 | MSG_RETAIN : 1),
         .topic_len = 10,
         .payload_len = sizeof text - 11};
     struct span span = {text, sizeof text - 1};
-    reject.ref.packet_id = message.ref.packet_id = publish->packet_id;
-    bool bad = publish->kind == PUBLISH_BAD;
-    charge(&node->edge[client->edge], frame_item_size(bad ? MSG_REJECT : MSG_MESSAGE, span.len));
-    if (bad)
-        add(node, client->edge, &device->id, MSG_REJECT, &reject, sizeof reject, &span, 1);
+    if (publish->kind == PUBLISH_BAD)
+        edge_give(edge, slot, MSG_REJECT, &reject, &span, 1);
     else
-        add(node, client->edge, &device->id, MSG_MESSAGE, &message, sizeof message, &span, 1);
+        edge_give(edge, slot, MSG_MESSAGE, &message, &span, 1);
 }
 
-static void read_client(struct world *self, struct sim_node *node, uint32_t edge, uint32_t index)
+/* A request by HTTP asks its tenant whether it may go on. */
+static void give_admit(struct world *self, struct sim_edge *edge)
+{
+    uint32_t tenant = (uint32_t)random_below(self, TENANTS);
+    struct msg_admit admit = {.tenant = self->db.tenant[tenant].id};
+    edge_give(edge, edge_slot(self, edge, tenant, DEVICES), MSG_ADMIT, &admit, NULL, 0);
+    edge->admits++;
+}
+
+static bool may_read(const struct world *self, const struct sim_edge *edge)
+{
+    return edge->items < self->credit_items || self->mutation == MUTATION_credit_unbounded;
+}
+
+static void read_client(struct world *self, struct sim_edge *edge, uint32_t index)
 {
     struct client *client = &self->client[index];
-    for (uint32_t n = 0; n < READ_MAX; n++) {
-        bool exhausted = node->edge[edge].items >= self->credit_items;
-        if (exhausted && self->mutation != MUTATION_credit_unbounded)
-            return;
+    for (uint32_t n = 0; n < READ_MAX && may_read(self, edge); n++) {
         struct publish *publish = client_next(self, index);
         if (publish == NULL)
             return;
-        trace(self, "edge %u reads client %u: packet %u%s, samples from %u to before %u", edge,
-              index, publish->packet_id, publish->dup ? " DUP" : "", publish->first,
-              publish->first + publish->count);
+        trace(self, "process %u edge %u reads client %u: packet %u%s, samples from %u to before %u",
+              edge->thread.process->id, edge->thread.index, index, publish->packet_id,
+              publish->dup ? " DUP" : "", publish->first, publish->first + publish->count);
         for (uint32_t i = 0; i < publish->count; i++)
-            send_sample(self, node, client, publish, i);
+            give_sample(self, edge, client, publish, i);
         if (publish->kind != PUBLISH_TELEMETRY)
-            send_other(self, node, client, publish);
+            give_other(self, edge, client, publish);
         if (self->mutation == MUTATION_ack_early && publish->packet_id != 0)
             client_answered(self, index, publish->packet_id, 0);
     }
 }
 
+/* ---- answers ---- */
+
 static void take_ack(struct world *self, struct sim_edge *edge, const struct msg_ack *ack)
 {
-    edge->items--;
-    edge->bytes -= ack->bytes;
-    if (edge->items < 0 || edge->bytes < 0)
-        fail(self, "P5: more credit came back than was given");
-    if (!(ack->flags & MSG_LAST) || ack->ref.packet_id == 0)
+    struct msg_ref ref = ack->ref;
+    if (ref.node != edge->thread.process->number || ref.life != edge->thread.process->life)
+        fail(self, "an answer came to another incarnation");
+    if (!edge_answered(edge, &ref) || !(ack->flags & MSG_LAST) || ref.packet_id == 0)
         return;
-    CHECK(ack->ref.conn < CLIENTS);
-    const struct client *client = &self->client[ack->ref.conn];
-    if (client->connected && client->generation == ack->ref.generation &&
+    CHECK(ref.conn < CLIENTS);
+    const struct client *client = &self->client[ref.conn];
+    if (client->edge == edge && client->generation == ref.generation &&
         self->mutation != MUTATION_ack_early)
-        client_answered(self, ack->ref.conn, ack->ref.packet_id, ack->code);
+        client_answered(self, ref.conn, ref.packet_id, ack->code);
 }
 
-static void take_kick(struct world *self, const struct msg_kick *kick, uint32_t edge)
+static void take_kick(struct world *self, struct sim_edge *edge, const struct msg_kick *kick)
 {
-    struct uuid device = kick->device;
-    for (uint32_t i = 0; i < CLIENTS; i++) {
-        const struct client *client = &self->client[i];
-        bool meant = uuid_is_nil(&device)
-                         ? kick->ref.conn == i && kick->ref.generation == client->generation
-                         : client->own && uuid_equal(&self->db.device[client->device].id, &device);
-        if (meant && client->edge == edge)
-            client_disconnect(self, i);
+    struct client *client = &self->client[kick->ref.conn];
+    if (client->edge == edge && kick->ref.generation == client->generation) {
+        trace(self, "client %u is closed, 0x%02x", kick->ref.conn, kick->code);
+        client_disconnect(self, kick->ref.conn);
     }
 }
 
-static void take_frame(struct world *self, struct sim_node *node, uint32_t edge,
-                       const struct packet *packet)
+static void take_home(struct world *self, struct sim_edge *edge, const struct msg_home *home)
+{
+    struct uuid id = home->id;
+    edge_home(self, edge, &id, home->region);
+    if (home->ref.item != 0)
+        lanes_redirect(edge->lanes, home->ref.item, home->region);
+}
+
+static struct told *find_told(struct sim_edge *edge, const struct told *wanted)
+{
+    for (uint32_t i = edge->told_count; i-- > 0;)
+        if (edge->told[i].device == wanted->device && edge->told[i].key == wanted->key &&
+            edge->told[i].timestamp_us == wanted->timestamp_us)
+            return &edge->told[i];
+    GROW(edge->told, edge->told_count, edge->told_cap);
+    edge->told[edge->told_count] = *wanted;
+    edge->told[edge->told_count].fresh = true;
+    return &edge->told[edge->told_count++];
+}
+
+/* Remembers what was told here. What comes `again` may have been; and what came again may yet come
+ * from the owner that died: one of the two is told. */
+static bool is_news(struct sim_edge *edge, const struct msg_event *event)
+{
+    struct uuid device = event->device;
+    struct told wanted = {
+        .device = uuid_hash(&device), .timestamp_us = event->timestamp_us, .key = event->key};
+    struct told *told = find_told(edge, &wanted);
+    bool known = !told->fresh;
+    told->fresh = false;
+    if (known && event->again)
+        return false;
+    bool came_again = known && told->again;
+    told->again = event->again;
+    return !came_again;
+}
+
+static void take_event(struct world *self, struct sim_edge *edge, const struct item *item)
+{
+    const struct msg_event *event = item->fixed;
+    if (event->event != EVENT_TELEMETRY || is_news(edge, event))
+        check_told(self, edge, event, item->texts);
+}
+
+/* Its clients are sent elsewhere, a part each time. */
+static void send_elsewhere(struct world *self, struct sim_edge *edge)
+{
+    for (uint32_t i = 0; i < CLIENTS; i++)
+        if (self->client[i].edge == edge && random_percent(self, 20))
+            client_disconnect(self, i);
+}
+
+static void take_item(struct world *self, struct sim_edge *edge, const struct item *item)
+{
+    const struct msg_admitted *admitted = item->fixed;
+    struct msg_ref ref;
+    switch ((int)item->kind) {
+    case MSG_ACK:
+        take_ack(self, edge, item->fixed);
+        break;
+    case MSG_EVENT:
+        take_event(self, edge, item);
+        break;
+    case MSG_DRAIN:
+        edge->draining = true;
+        break;
+    case MSG_KICK:
+        take_kick(self, edge, item->fixed);
+        break;
+    case MSG_ADMITTED:
+        ref = admitted->ref;
+        edge->admits -= edge_answered(edge, &ref);
+        break;
+    case MSG_HOME:
+        take_home(self, edge, item->fixed);
+        break;
+    case MSG_NODE:
+    case MSG_SLOT:
+        lanes_take(edge->lanes, item, self->now_us);
+        break;
+    default:
+        fail(self, "an edge was sent an item of kind %d", (int)item->kind);
+    }
+}
+
+static void take_frame(struct world *self, struct sim_edge *edge, const struct packet *packet)
 {
     struct frame_reader reader;
     struct item item;
     int rc = frame_open(&reader, packet->bytes, packet->len);
     CHECK(rc == 0);
-    while ((rc = frame_next(&reader, &item)) == 1) {
-        if (item.kind == MSG_ACK)
-            take_ack(self, &node->edge[edge], item.fixed);
-        else if (item.kind == MSG_EVENT)
-            check_told(self, item.fixed, item.texts);
-        else if (item.kind == MSG_KICK && node == self->node)
-            take_kick(self, item.fixed, edge);
-    }
+    while ((rc = frame_next(&reader, &item)) == 1)
+        take_item(self, edge, &item);
     CHECK(rc == 0);
 }
 
-void edge_step(struct world *self, struct sim_node *node, uint32_t edge)
+/* ---- the turn ---- */
+
+static void forget_items(struct sim_edge *edge)
 {
-    struct sim_edge *e = &node->edge[edge];
+    while (edge->forgotten_count > 0) {
+        size_t size = lanes_answered(edge->lanes, edge->forgotten[--edge->forgotten_count]);
+        edge->items -= size > 0;
+        edge->bytes -= (int64_t)size;
+    }
+}
+
+static void read_clients(struct world *self, struct sim_edge *edge)
+{
+    uint32_t from = (uint32_t)random_below(self, CLIENTS);
+    for (uint32_t i = 0; i < CLIENTS && !edge->stopping; i++)
+        if (self->client[(from + i) % CLIENTS].edge == edge)
+            read_client(self, edge, (from + i) % CLIENTS);
+    if (!self->calm && !edge->stopping && random_below(self, 60) == 0 && may_read(self, edge))
+        give_admit(self, edge);
+}
+
+void edge_turn(struct world *self, struct sim_edge *edge)
+{
     struct packet *packet;
-    while ((packet = fifo_take(&e->inbox)) != NULL) {
-        take_frame(self, node, edge, packet);
+    uint32_t frames = self->calm ? 1000 : 1 + (uint32_t)random_below(self, 6);
+    if (edge->ended) {
+        fifo_free(self, edge->inbox, EDGE_SENDERS);
+        return;
+    }
+    while (frames-- > 0 && (packet = fifo_take_any(self, edge->inbox, EDGE_SENDERS)) != NULL) {
+        take_frame(self, edge, packet);
         free(packet);
     }
-    for (uint32_t i = 0; i < CLIENTS && node == self->node; i++)
-        if (self->client[i].connected && self->client[i].edge == edge)
-            read_client(self, node, edge, i);
-    for (uint32_t i = 0; i < node->shards; i++) {
-        if (e->to[i].count == 0)
-            continue;
-        struct span bytes = frame_finish(&e->to[i]);
-        fifo_put(&node->inbox[i], bytes.data, bytes.len);
-        frame_clear(&e->to[i]);
+    if (self->now_us >= edge->tick_at_us) {
+        edge->tick_at_us = self->now_us + TICK_US;
+        lanes_tick(edge->lanes, self->now_us);
+        if (edge->draining)
+            send_elsewhere(self, edge);
     }
+    read_clients(self, edge);
+    edge_tell_again(self, edge);
+    edge_flush(self, edge);
+    if (self->mutation == MUTATION_items_forgotten)
+        forget_items(edge);
+    edge->thread.task.due_us = edge->tick_at_us;
+    if (!fifo_is_empty(edge->inbox, EDGE_SENDERS))
+        task_wake(self, &edge->thread.task);
 }

@@ -1,8 +1,9 @@
 /*
- * gito-sim - whole systems on one thread, each from one seed. README.md says what is checked.
+ * gito-sim - whole clusters on one thread, each from one seed. README.md says what is checked.
  *
- * Without arguments: 4,000 seeds, 100 a test, and each mutation until the checker finds it, a test
- * each. The last line counts the tests. Exit status 1: a test failed.
+ * Without arguments: 1,000 seeds, 50 a test, and each mutation until the checker finds it, a test
+ * each; tests run in processes of their own, as many at once as there are processors. The last line
+ * counts them. Exit status 1: a test failed.
  */
 #include "proto/check.h"
 #include "tests/sim/world.h"
@@ -10,10 +11,13 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
-#define GROUP 100
-#define MUTATION_SEEDS_MAX 1000
+#define GROUP 50
+#define MUTATION_SEEDS_MAX 300
+#define JOBS_MAX 64
+#define LINES_SHOWN 60 /* of the trace of one seed of many */
 
 static const struct {
     const char *name, *text;
@@ -26,125 +30,209 @@ static const struct {
 struct options {
     uint64_t seed, seeds;
     enum mutation mutation;
-    bool plain, mutated; /* which parts run */
+    bool plain, mutated, statistics; /* which parts run */
+};
+
+/* A group of seeds, or a mutation. */
+struct job {
+    uint64_t from, count;
+    enum mutation mutation;
+    bool to_be_found;
+    pid_t pid; /* 0: not started, or over */
+    FILE *output;
 };
 
 static struct world world;
-static sigjmp_buf mutated;
+static struct sim_stats sum;
+static sigjmp_buf aborted;
 
-/* Of a run without a mutation, it is the end. A wrong environment may as well meet a CHECK. */
 static void on_abort(int signal_number)
 {
     (void)signal_number;
-    if (world.mutation != MUTATION_NONE) {
-        snprintf(world.failure, sizeof world.failure, "a check of the product failed");
-        siglongjmp(mutated, 1);
-    }
-    printf("seed %" PRIu64 " aborted\n", world.seed);
-    trace_print(&world);
-    fflush(stdout);
-    _exit(1);
+    snprintf(world.failure, sizeof world.failure, "a check of the product failed");
+    siglongjmp(aborted, 1);
 }
 
-static void tell_failure(void)
+static bool run_seed(uint64_t seed, enum mutation mutation, bool tracing)
 {
-    printf("seed %" PRIu64 ": %s\n", world.seed, world.failure);
-    trace_print(&world);
-    printf("again: gito-sim --seed %" PRIu64 "%s%s\n", world.seed,
-           world.mutation ? " --mutation " : "",
-           world.mutation ? mutations[world.mutation].name : "");
+    if (sigsetjmp(aborted, 1) != 0)
+        return false;
+    bool ok = world_run(&world, seed, mutation, tracing);
+    sum.steps += world.stats.steps;
+    sum.moves += world.stats.moves;
+    sum.deaths += world.stats.deaths;
+    sum.overtaken += world.stats.overtaken;
+    sum.checked += world.stats.checked;
+    return ok;
+}
+
+/* Once more, to see how. */
+static void tell_failure(uint64_t seed, enum mutation mutation, uint32_t lines)
+{
+    run_seed(seed, mutation, true);
+    printf("seed %" PRIu64 ": %s\n", seed, world.failure);
+    trace_print(&world, lines);
+    printf("again: gito-sim --seed %" PRIu64 "%s%s\n", seed, mutation ? " --mutation " : "",
+           mutation ? mutations[mutation].name : "");
 }
 
 /* False at the first seed that fails. */
-static bool run_seeds(uint64_t from, uint64_t count, enum mutation mutation)
+static bool run_seeds(const struct job *job, bool statistics)
 {
-    if (sigsetjmp(mutated, 1) != 0) {
-        tell_failure();
-        return false;
-    }
-    for (uint64_t seed = from; seed < from + count; seed++)
-        if (!world_run(&world, seed, mutation)) {
-            tell_failure();
+    for (uint64_t seed = job->from; seed < job->from + job->count; seed++)
+        if (!run_seed(seed, job->mutation, false)) {
+            tell_failure(seed, job->mutation, job->count == 1 ? UINT32_MAX : LINES_SHOWN);
             return false;
         }
+    if (statistics)
+        printf("seeds from %" PRIu64 ": %" PRIu64 " steps, %" PRIu64 " moves, %" PRIu64
+               " deaths, %" PRIu64 " overtaken, %" PRIu64 " watched\n",
+               job->from, sum.steps, sum.moves, sum.deaths, sum.overtaken, sum.checked);
     return true;
 }
 
 /* True when the checker finds it. */
-static bool run_mutation(enum mutation mutation, uint64_t from)
+static bool run_mutation(const struct job *job)
 {
-    if (sigsetjmp(mutated, 1) == 0)
-        for (uint64_t seed = from; seed < from + MUTATION_SEEDS_MAX; seed++)
-            if (!world_run(&world, seed, mutation))
-                break;
-    bool found = world.failure[0] != '\0';
-    printf("%-22s %s", mutations[mutation].name, found ? "found: " : "NOT FOUND: ");
-    if (found)
-        printf("seed %" PRIu64 ": %s\n", world.seed, world.failure);
-    else
-        printf("%s\n", mutations[mutation].text);
-    return found;
+    const char *name = mutations[job->mutation].name;
+    for (uint64_t seed = job->from; seed < job->from + MUTATION_SEEDS_MAX; seed++)
+        if (!run_seed(seed, job->mutation, false)) {
+            printf("%-22s found: seed %" PRIu64 ": %s\n", name, seed, world.failure);
+            return true;
+        }
+    printf("%-22s NOT FOUND: %s\n", name, mutations[job->mutation].text);
+    return false;
 }
+
+/* ---- processes ---- */
+
+static void start_job(struct job *job, bool statistics)
+{
+    job->output = tmpfile();
+    CHECK(job->output != NULL);
+    fflush(stdout);
+    job->pid = fork();
+    CHECK(job->pid >= 0);
+    if (job->pid > 0)
+        return;
+    CHECK(dup2(fileno(job->output), STDOUT_FILENO) >= 0);
+    CHECK(dup2(fileno(job->output), STDERR_FILENO) >= 0);
+    bool ok = job->to_be_found ? run_mutation(job) : run_seeds(job, statistics);
+    fflush(stdout);
+    _exit(ok ? 0 : 1);
+}
+
+static void show(struct job *job)
+{
+    char line[1024];
+    rewind(job->output);
+    while (fgets(line, sizeof line, job->output) != NULL)
+        fputs(line, stdout);
+    fclose(job->output);
+}
+
+/* Waits for one; true: it passed. */
+static bool finish_job(struct job *jobs, uint32_t count)
+{
+    int status;
+    pid_t pid = wait(&status);
+    CHECK(pid > 0);
+    for (uint32_t i = 0; i < count; i++)
+        if (jobs[i].pid == pid) {
+            jobs[i].pid = 0;
+            if (WIFSIGNALED(status))
+                printf("seeds from %" PRIu64 ": signal %d\n", jobs[i].from, WTERMSIG(status));
+            show(&jobs[i]);
+        }
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+static unsigned run_jobs(struct job *jobs, uint32_t count, bool statistics)
+{
+    long at_once = sysconf(_SC_NPROCESSORS_ONLN), running = 0;
+    unsigned passed = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        for (; running >= at_once; running--)
+            passed += finish_job(jobs, count);
+        start_job(&jobs[i], statistics);
+        running++;
+    }
+    for (; running > 0; running--)
+        passed += finish_job(jobs, count);
+    return passed;
+}
+
+/* ---- arguments ---- */
 
 static int usage(void)
 {
-    printf("gito-sim [--seeds N] [--seed S] [--mutation NAME] [--mutations]\n");
+    printf("gito-sim [--seeds N] [--seed S] [--mutation NAME] [--mutations] [--statistics]\n");
     for (int i = 1; i < MUTATIONS; i++)
         printf("  %-22s %s\n", mutations[i].name, mutations[i].text);
     return 2;
 }
 
-static bool read_options(int argc, char **argv, struct options *options)
+static bool read_value(struct options *options, const char *name, const char *value)
 {
-    for (int i = 1; i < argc; i++) {
-        const char *value = i + 1 < argc ? argv[i + 1] : NULL;
-        if (strcmp(argv[i], "--mutations") == 0) {
-            options->plain = false;
-            continue;
-        }
-        if (value == NULL)
-            return false;
-        if (strcmp(argv[i], "--seeds") == 0) {
-            options->seeds = strtoull(value, NULL, 10);
-            options->mutated = false;
-        } else if (strcmp(argv[i], "--seed") == 0) {
-            options->seed = strtoull(value, NULL, 10);
-            options->seeds = 1;
-            options->mutated = false;
-        } else if (strcmp(argv[i], "--mutation") == 0) {
-            for (int m = 1; m < MUTATIONS; m++)
-                if (strcmp(value, mutations[m].name) == 0)
-                    options->mutation = (enum mutation)m;
-            if (options->mutation == MUTATION_NONE)
-                return false;
-            options->mutated = false;
-        } else {
-            return false;
-        }
-        i++;
+    options->mutated = false;
+    if (strcmp(name, "--seeds") == 0) {
+        options->seeds = strtoull(value, NULL, 10);
+    } else if (strcmp(name, "--seed") == 0) {
+        options->seed = strtoull(value, NULL, 10);
+        options->seeds = 1;
+    } else if (strcmp(name, "--mutation") == 0) {
+        for (int m = 1; m < MUTATIONS; m++)
+            if (strcmp(value, mutations[m].name) == 0)
+                options->mutation = (enum mutation)m;
+        return options->mutation != MUTATION_NONE;
+    } else {
+        return false;
     }
     return true;
 }
 
+static bool read_options(int argc, char **argv, struct options *options)
+{
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--mutations") == 0)
+            options->plain = false;
+        else if (strcmp(argv[i], "--statistics") == 0)
+            options->statistics = true;
+        else if (i + 1 == argc || !read_value(options, argv[i], argv[i + 1]))
+            return false;
+        else
+            i++;
+    }
+    return true;
+}
+
+static uint32_t make_jobs(const struct options *options, struct job *jobs)
+{
+    uint32_t count = 0;
+    uint64_t group = GROUP;
+    while (options->seeds / group >= JOBS_MAX - MUTATIONS)
+        group *= 2;
+    for (int m = 1; options->mutated && m < MUTATIONS; m++)
+        jobs[count++] =
+            (struct job){.from = options->seed, .mutation = (enum mutation)m, .to_be_found = true};
+    for (uint64_t done = 0; options->plain && done < options->seeds; done += group)
+        jobs[count++] =
+            (struct job){.from = options->seed + done,
+                         .count = options->seeds - done < group ? options->seeds - done : group,
+                         .mutation = options->mutation};
+    return count;
+}
+
 int main(int argc, char **argv)
 {
-    struct options options = {.seed = 1, .seeds = 4000, .plain = true, .mutated = true};
-    unsigned passed = 0, failed = 0;
+    struct options options = {.seed = 1, .seeds = 1000, .plain = true, .mutated = true};
+    struct job jobs[JOBS_MAX];
     if (!read_options(argc, argv, &options))
         return usage();
     signal(SIGABRT, on_abort);
-    for (uint64_t done = 0; options.plain && done < options.seeds; done += GROUP) {
-        uint64_t count = options.seeds - done < GROUP ? options.seeds - done : GROUP;
-        bool ok = run_seeds(options.seed + done, count, options.mutation);
-        passed += ok;
-        failed += !ok;
-    }
-    for (int m = 1; options.mutated && m < MUTATIONS; m++) {
-        bool ok = run_mutation((enum mutation)m, options.seed);
-        passed += ok;
-        failed += !ok;
-    }
+    uint32_t count = make_jobs(&options, jobs);
+    unsigned passed = run_jobs(jobs, count, options.statistics);
     printf("a test is a group of up to %d seeds, or a mutation that is found\n", GROUP);
-    printf("%u passed, %u failed\n", passed, failed);
-    return failed == 0 ? 0 : 1;
+    printf("%u passed, %u failed\n", passed, count - passed);
+    return passed == count ? 0 : 1;
 }

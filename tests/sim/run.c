@@ -1,248 +1,270 @@
-/* One run: what happens when, from the seed; then an end without faults, at which all must be
- * well. */
+/* One run: what kind it is, from the seed; a time of faults; then an end without any, at which all
+ * must be well. */
 #include "proto/check.h"
 #include "tests/sim/parts.h"
-#include <inttypes.h>
-#include <stdarg.h>
 #include <stdlib.h>
 
-#define STEPS 1500
-#define SETTLE_ROUNDS 20000
-#define SECOND_US 1000000LL
+#define SETTLE_US (200 * SECOND_US)
+#define STEPS_MAX 3000000
 
-void trace(struct world *self, const char *format, ...)
+/* ---- is it at rest? ---- */
+
+static const char *unrest_of_process(const struct world *self, const struct process *process)
 {
-    if (self->failure[0] != '\0')
-        return;
-    char *line = self->line[self->lines++ % TRACE_LINES];
-    va_list args;
-    int n =
-        snprintf(line, TRACE_BYTES, "%12.6f ", (double)(self->now_us % (86400 * SECOND_US)) / 1e6);
-    va_start(args, format);
-    vsnprintf(line + n, TRACE_BYTES - (size_t)n, format, args);
-    va_end(args);
+    const struct sim_control *control = &process->control;
+    if (process->phase == PROCESS_ENDED)
+        return NULL;
+    if (process->phase != PROCESS_RUNNING || control->draining)
+        return "a process starts or stops";
+    if (!member_is_served(&self->db.member[process->place], process->incarnation))
+        return "a process does not know that it is no member";
+    if (!control->connected)
+        return "a process has no connection to the database";
+    if (control->version != self->db.version || control->sweeping)
+        return control->sweeping ? "a process reads its devices" : "a view is old";
+    if (mesh_has_waiting(process) || process->mesh.view_changed)
+        return "a link waits";
+    for (uint32_t i = 0; i < process->shards; i++)
+        if (!shard_is_quiet(process->shard[i].shard) || process->writer[i].count > 0 ||
+            process->shard[i].done_count > 0)
+            return "a shard is busy";
+    for (uint32_t e = 0; e < EDGES; e++)
+        if (process->edge[e].items > 0)
+            return "an edge has items unanswered";
+    return NULL;
 }
 
-void fail(struct world *self, const char *format, ...)
+static const char *unrest_of_cluster(const struct world *self)
 {
-    va_list args;
-    if (self->failure[0] != '\0')
-        return; /* the rest of the run is not to be looked at */
-    va_start(args, format);
-    vsnprintf(self->failure, sizeof self->failure, format, args);
-    va_end(args);
+    for (uint8_t i = 0; i < PLACES; i++) {
+        const struct db_member *row = &self->db.member[i];
+        bool here = false;
+        for (uint32_t p = 0; p < self->processes; p++)
+            here |= self->process[p] != NULL && self->process[p]->place == i &&
+                    self->process[p]->incarnation == row->incarnation &&
+                    self->process[p]->phase == PROCESS_RUNNING;
+        if (member_lives(row) && !here)
+            return "a dead node is not buried";
+    }
+    for (uint32_t i = 0; i < self->db.slots_count; i++) {
+        const struct db_slot *row = &self->db.slots[i];
+        if (row->owner == NOBODY || !member_lives(&self->db.member[row->owner]) ||
+            row->target != NOBODY)
+            return "slots have no owner, or move";
+    }
+    return NULL;
 }
 
-void trace_print(const struct world *self)
+/* NULL: it is. */
+static const char *unrest(const struct world *self)
 {
-    uint64_t from = self->lines > TRACE_LINES ? self->lines - TRACE_LINES : 0;
-    for (uint64_t i = from; i < self->lines; i++)
-        printf("  %s\n", self->line[i % TRACE_LINES]);
+    const char *why = self->under_way > 0 ? "frames are under way" : NULL;
+    for (uint8_t i = 0; i < PLACES && why == NULL; i++)
+        if (self->start_at_us[i] != INT64_MAX)
+            why = "a node is to start";
+    if (why == NULL)
+        why = unrest_of_cluster(self);
+    for (uint32_t i = 0; i < self->processes && why == NULL; i++)
+        if (self->process[i] != NULL)
+            why = unrest_of_process(self, self->process[i]);
+    for (uint32_t i = 0; i < CLIENTS && why == NULL; i++)
+        for (uint32_t p = self->client[i].open; p < self->client[i].count && why == NULL; p++)
+            if (self->client[i].edge != NULL &&
+                (!self->client[i].publishes[p].answered || self->client[i].publishes[p].on_wire))
+                why = "a client waits for an answer";
+    return why;
+}
+
+bool world_is_settled(const struct world *self)
+{
+    return unrest(self) == NULL;
 }
 
 /* ---- steps ---- */
 
-static void pass_time(struct world *self)
-{
-    uint64_t kind = random_below(self, 1000);
-    if (kind < 700)
-        return;
-    if (kind < 940)
-        self->now_us += (int64_t)random_below(self, 50000);
-    else if (kind < 985)
-        self->now_us += (int64_t)random_below(self, 5 * 1000000);
-    else if (kind < 996)
-        self->now_us += (int64_t)random_below(self, 300 * 1000000);
-    else
-        self->now_us += (int64_t)random_below(self, 3 * 3600 * 1000000ULL);
-}
-
-static void node_work(struct world *self, struct sim_node *node, uint64_t kind)
-{
-    if (node == NULL || self->now_us < node->paused_until_us)
-        return;
-    if (kind < 3)
-        edge_step(self, node, (uint32_t)random_below(self, EDGES));
-    else if (kind < 6)
-        node_shard_step(self, node, (uint32_t)random_below(self, node->shards));
-    else
-        node_writer_step(self, node, (uint32_t)random_below(self, node->shards));
-}
-
-static void client_work(struct world *self)
-{
-    uint32_t client = (uint32_t)random_below(self, CLIENTS);
-    if (random_percent(self, 35))
-        client_publish(self, client);
-    client_send(self, client);
-    if (random_percent(self, 3))
-        client_disconnect(self, client);
-    else if (random_percent(self, 20))
-        client_connect(self, client);
-}
-
-static void fault(struct world *self)
-{
-    switch (random_below(self, 6) + (self->refusing ? 2 : random_below(self, 3))) {
-    case 0:
-        node_crash(self);
-        break;
-    case 1:
-        node_replace(self);
-        break;
-    case 2:
-        trace(self, "node paused");
-        self->node->paused_until_us = self->now_us + (int64_t)random_below(self, 20 * 1000000);
-        break;
-    case 3:
-        trace(self, "database away");
-        self->db.away_until_us = self->now_us + (int64_t)random_below(self, 60 * 1000000);
-        break;
-    case 4:
-        trace(self, "disk full");
-        self->db.full_until_us = self->now_us + (int64_t)random_below(self, 60 * 1000000);
-        break;
-    case 5:
-        db_change_device(self);
-        break;
-    default:
-        db_change_rule(self);
-        break;
-    }
-}
-
 static void step(struct world *self)
 {
-    pass_time(self);
-    if (random_percent(self, 40))
-        client_work(self);
-    else if (random_percent(self, 3))
-        fault(self);
-    else if (self->former != NULL && random_percent(self, 30))
-        node_work(self, self->former, random_below(self, 9));
-    else
-        node_work(self, self->node, random_below(self, 9));
-    check_held(self, self->node);
+    task_run_next(self);
+    self->stats.steps++;
+    check_step(self);
+    if (self->stats.steps % 32 == 0)
+        processes_reap(self);
+    if (self->stats.steps > STEPS_MAX)
+        fail(self, "the run does not end");
 }
 
-/* ---- the end ---- */
-
-static bool is_busy(const struct world *self)
+static void run_until(struct world *self, int64_t until_us)
 {
-    for (uint32_t i = 0; i < CLIENTS; i++)
-        for (uint32_t p = self->client[i].open;
-             self->client[i].connected && p < self->client[i].count; p++)
-            if (!self->client[i].publishes[p].answered || self->client[i].publishes[p].on_wire)
-                return true;
-    for (uint32_t i = 0; i < self->node->shards; i++)
-        if (!shard_is_quiet(self->node->shard[i]) || self->node->inbox[i].first != NULL)
-            return true;
-    return false;
-}
-
-static void calm_round(struct world *self, int64_t step_us)
-{
-    self->now_us += step_us;
-    for (uint32_t i = 0; i < CLIENTS; i++)
-        client_send(self, i);
-    for (uint32_t i = 0; i < EDGES; i++)
-        edge_step(self, self->node, i);
-    for (uint32_t i = 0; i < self->node->shards; i++) {
-        node_shard_step(self, self->node, i);
-        node_writer_step(self, self->node, i);
-    }
-    check_held(self, self->node);
+    while (self->now_us < until_us && self->failure[0] == '\0')
+        step(self);
 }
 
 static void settle(struct world *self)
 {
-    for (uint32_t n = 0; n < 20 && self->failure[0] == '\0'; n++)
-        calm_round(self, 10000);
-    for (uint32_t n = 0; is_busy(self) && self->failure[0] == '\0'; n++) {
-        calm_round(self, 10000);
-        if (n == SETTLE_ROUNDS)
-            fail(self, "it does not come to rest");
+    int64_t until_us = self->now_us + SETTLE_US;
+    while (!world_is_settled(self) && self->failure[0] == '\0') {
+        for (unsigned n = 0; n < 16; n++)
+            step(self);
+        faults_need_somebody(self);
+        if (self->now_us >= until_us)
+            fail(self, "it does not come to rest: %s", unrest(self));
     }
 }
 
-/* Lets time pass in steps of a twentieth. */
+/* Lets time pass in fifths, each long enough for every actor to be looked at. */
 static void wait_for(struct world *self, int64_t wait_us)
 {
-    for (uint32_t n = 0; n < 20; n++)
-        calm_round(self, wait_us / 20 + 1);
+    for (unsigned n = 0; n < 5 && self->failure[0] == '\0'; n++) {
+        self->epoch_us += wait_us / 5 + 1;
+        run_until(self, self->now_us + 1300000);
+    }
     settle(self);
 }
 
-static void heal(struct world *self)
+static void storm(struct world *self)
 {
-    trace(self, "the end begins");
-    self->calm = true;
-    self->db.away_until_us = self->db.full_until_us = self->node->paused_until_us = 0;
-    node_free(&self->former);
+    while (self->now_us < self->plan.end_us && self->failure[0] == '\0') {
+        step(self);
+        if (self->stats.steps % 64 == 0 && world_is_settled(self))
+            check_establish(self);
+    }
+}
+
+/* ---- the end ---- */
+
+static bool has_connection(const struct world *self, uint32_t device)
+{
+    for (uint32_t i = 0; i < CLIENTS; i++)
+        if (self->client[i].own && self->client[i].device == device && self->client[i].edge != NULL)
+            return true;
+    return false;
+}
+
+static void check_statuses(struct world *self, enum device_status with, enum device_status without)
+{
     for (uint32_t i = 0; i < DEVICES; i++)
-        if (!self->db.device[i].exists) {
-            self->db.device[i].exists = true;
-            node_changed(self, i);
-        }
+        if (self->db.device[i].exists)
+            check_status(self, i, has_connection(self, i) ? with : without);
+}
+
+/* Who is not connected any more is offline, though nothing came that woke its actor. */
+static void end_silent(struct world *self)
+{
     settle(self);
+    check_settled(self);
+    wait_for(self, self->times.offline_us + self->times.grace_us + SECOND_US);
+    check_statuses(self, STATUS_IDLE, STATUS_OFFLINE);
+}
+
+static void connect_all(struct world *self)
+{
+    for (uint32_t i = 0; i < DEVICES; i++)
+        if (!self->db.device[i].exists)
+            db_change_device(self, i);
+    run_until(self, self->now_us + 3 * SECOND_US);
     for (uint32_t i = 0; i < CLIENTS; i++)
         client_connect(self, i);
     settle(self);
     check_all_answered(self);
+    check_establish(self);
 }
 
-static void end(struct world *self)
+static void end_probed(struct world *self)
 {
-    heal(self);
     wait_for(self, 11 * 60 * SECOND_US);
-    int64_t since_us = self->now_us;
-    for (uint32_t i = 0; i < DEVICES; i++)
+    int64_t since_us = wall_clock(self, NULL) - SECOND_US;
+    for (uint32_t i = 0; i < CLIENTS; i++)
         client_probe(self, i);
+    run_until(self, self->now_us + SECOND_US);
     settle(self);
     check_probed(self, since_us);
-    check_statuses(self, STATUS_ONLINE);
+    check_statuses(self, STATUS_ONLINE, STATUS_ONLINE);
     wait_for(self, self->times.touch_us + SECOND_US / 2);
     check_latest(self);
     wait_for(self, self->times.idle_us + SECOND_US);
-    check_statuses(self, STATUS_IDLE);
+    check_statuses(self, STATUS_IDLE, STATUS_IDLE);
+}
+
+static void end_empty(struct world *self)
+{
     for (uint32_t i = 0; i < CLIENTS; i++)
         client_disconnect(self, i);
     wait_for(self, self->times.offline_us + self->times.grace_us + SECOND_US);
-    check_statuses(self, STATUS_OFFLINE);
+    check_statuses(self, STATUS_OFFLINE, STATUS_OFFLINE);
     wait_for(self, self->times.passivate_us + SECOND_US);
     check_all_answered(self);
     for (uint32_t i = 0; i < DEVICES; i++)
         check_hours(self, i);
+    check_all_told(self);
+    check_settled(self);
     check_empty(self);
+}
+
+/* ---- the run ---- */
+
+static void make_plan(struct world *self)
+{
+    static const uint8_t places[] = {1, 1, 1, 2, 2, 3, 3, 3, 4, 5};
+    struct plan *plan = &self->plan;
+    plan->places = places[random_below(self, sizeof places)];
+    plan->regions = 1;
+    if (plan->places > 1 && random_percent(self, 50))
+        plan->regions =
+            1 + (unsigned)random_below(self, plan->places < REGIONS ? plan->places : REGIONS);
+    plan->filler_slots = (unsigned)random_below(self, 60);
+    if (random_percent(self, 2))
+        plan->filler_slots = 3000;
+    plan->storm = plan->places == 1 || random_percent(self, 60);
+    plan->rough = random_percent(self, 30);
+    plan->refusing = random_percent(self, 10);
+    plan->future = random_percent(self, 20);
+    plan->skewed = random_percent(self, 20);
+    plan->lag_us = random_percent(self, 30) ? 20000 : 500;
+    plan->pace_us = 100000 + (int64_t)random_below(self, 700000);
+    plan->faults_us = 500000 + (int64_t)random_below(self, 3 * 1000000);
+    plan->end_us = self->now_us + (int64_t)(20 + random_below(self, 40)) * SECOND_US;
 }
 
 static void start(struct world *self)
 {
     static const struct device_times slow = {300 * SECOND_US, 900 * SECOND_US, 5 * SECOND_US,
                                              10 * SECOND_US, 3600 * SECOND_US};
-    static const struct device_times quick = {6 * SECOND_US, 18 * SECOND_US, SECOND_US, SECOND_US,
-                                              40 * SECOND_US};
-    self->now_us = 1790000000LL * SECOND_US + (int64_t)random_below(self, 3600 * 1000000ULL);
+    static const struct device_times quick = {20 * SECOND_US, 90 * SECOND_US, SECOND_US, SECOND_US,
+                                              200 * SECOND_US};
+    self->now_us = 1000 * SECOND_US;
+    self->epoch_us = 1790000000LL * SECOND_US + (int64_t)random_below(self, 3600 * 1000000ULL);
+    make_plan(self);
     self->times = random_percent(self, 50) ? quick : slow;
     self->credit_items = 1 + (int64_t)random_below(self, 60);
-    self->future = random_percent(self, 25);
-    self->refusing = random_percent(self, 15);
     db_init(self);
     clients_init(self);
-    self->node = node_start(self);
+    faults_init(self);
+    trace(self, "%u places in %u regions, %s%s%s, credit of %d", self->plan.places,
+          self->plan.regions, self->plan.storm ? "a storm" : "planned",
+          self->plan.rough ? ", rough wires" : "", self->plan.refusing ? ", refusing" : "",
+          (int)self->credit_items);
 }
 
-bool world_run(struct world *self, uint64_t seed, enum mutation mutation)
+static void end(struct world *self)
 {
-    *self =
-        (struct world){.seed = seed, .random = seed * 0x2545F4914F6CDD1DULL, .mutation = mutation};
+    faults_heal(self);
+    end_silent(self);
+    connect_all(self);
+    end_probed(self);
+    end_empty(self);
+}
+
+bool world_run(struct world *self, uint64_t seed, enum mutation mutation, bool tracing)
+{
+    *self = (struct world){.seed = seed,
+                           .random = seed * 0x2545F4914F6CDD1DULL,
+                           .mutation = mutation,
+                           .tracing = tracing};
     start(self);
-    for (uint32_t n = 0; n < STEPS && self->failure[0] == '\0'; n++)
-        step(self);
-    if (self->failure[0] == '\0')
-        end(self);
-    node_free(&self->node);
-    node_free(&self->former);
+    storm(self);
+    end(self);
+    for (uint32_t i = 0; i < self->processes; i++)
+        process_free(self, i);
     clients_free(self);
     db_free(&self->db);
     return self->failure[0] == '\0';

@@ -1,23 +1,19 @@
 #pragma once
 /*
- * world - one simulated run: devices' clients, a node, PostgreSQL and the time, from one seed.
+ * world - one simulated run: clients, nodes, the database, the wires and the time, from one seed.
  *
- * The files: client.c (publish and redeliver), edge.c (credit, frames to and from shards), node.c
- * (shards, writers, crashes), database.c (executes batches, fails), check.c (the promises), run.c
- * (what happens when). What is told to the checker stops the run at its first failure.
+ * What happens next is the task that is due first. What is told to the checker stops the run at
+ * its first failure. parts.h says what each file does for the others.
  *
  * Owner: one thread. Nothing here reads a clock or any other source of chance than `random`.
  */
-#include "actors/shard.h"
+#include "tests/sim/process.h"
 
-#define DEVICES 5
-#define CLIENTS 7
-#define RULES 10
-#define EDGES 2
-#define SHARDS 3
-#define TEXT_BYTES 160
-#define TRACE_LINES 48
-#define TRACE_BYTES 160
+#define SECOND_US 1000000LL
+#define CLIENTS 11
+#define PROCESSES 32 /* that may start in a run; two edges each: bits of db_row */
+#define TASKS 512
+#define TRACE_BYTES 180
 
 enum mutation {
     MUTATION_NONE,
@@ -33,8 +29,10 @@ struct sample {
     int64_t own_us; /* 0: it has no timestamp of its own */
     double value[METRICS];
     uint32_t present;
-    uint32_t stored; /* rows of it */
-    bool refused;    /* the database will not have it */
+    uint32_t stored;    /* rows of it */
+    bool refused;       /* the database will not have it */
+    uint32_t delivered; /* generation of the connection whose copy reached a shard; 0: none */
+    bool overtaken;     /* it reached one behind its own redelivery: may be stored twice */
     char payload[TEXT_BYTES], extra[TEXT_BYTES];
 };
 
@@ -42,114 +40,80 @@ enum publish_kind { PUBLISH_TELEMETRY, PUBLISH_BAD, PUBLISH_MESSAGE, PUBLISH_RET
 
 struct publish {
     enum publish_kind kind; /* all but telemetry have no samples */
-    uint32_t done;          /* BAD, RETAINED: transactions that held it */
-    uint32_t first, count;  /* samples */
-    uint16_t packet_id;     /* 0: QoS 0 */
+    uint32_t device;
+    uint32_t done;         /* BAD, RETAINED: transactions that held it */
+    uint32_t first, count; /* samples */
+    uint16_t packet_id;    /* 0: QoS 0 */
     bool sent_before, on_wire, dup, answered;
     uint8_t code;
 };
 
 struct client {
+    struct task task;
     uint32_t device;
-    bool own; /* the device's own connection; else a service account's */
-    bool connected;
-    uint16_t edge;
+    bool own; /* the device's own connection; else a service account's, of its tenant */
+    struct sim_edge *edge; /* NULL: not connected */
     uint32_t generation, window;
+    int64_t since_us;
     struct publish *publishes;
     uint32_t count, cap;
     uint32_t open;       /* all before it are answered */
     uint32_t sent, read; /* on this connection: by the client, by the edge */
 };
 
-struct packet {
-    struct packet *next;
-    size_t len;
-    uint8_t bytes[];
-};
-struct fifo {
-    struct packet *first, *last;
-};
-
-struct sim_edge {
-    struct frame to[SHARDS];
-    struct fifo inbox;
-    int64_t items, bytes; /* given to the shards and not had back */
+/* What kind of run the seed makes. */
+struct plan {
+    unsigned places, regions, filler_slots;
+    bool storm;     /* nodes crash, pause, are cut off; else all that happens to them is planned */
+    bool rough;     /* wires lose, double and reorder */
+    bool refusing;  /* the database refuses some readings; then nothing crashes */
+    bool future;    /* timestamps of their own may lie ahead of the time */
+    bool skewed;    /* wall clocks of nodes differ */
+    int64_t lag_us; /* between threads, usually */
+    int64_t pace_us, faults_us; /* of a client's actions; of what befalls the cluster */
+    int64_t end_us;
 };
 
-struct sim_writer {
-    struct batch *queue[LIMIT_BATCHES_IN_FLIGHT];
-    uint32_t count;
-    int64_t due_us; /* nothing happens before */
-    bool done;      /* the first one has committed, and is on its way back */
-    bool again;     /* the first one was tried */
-};
-
-struct sim_node {
-    uint64_t incarnation;
-    uint32_t shards;
-    int64_t paused_until_us;
-    shard_t *shard[SHARDS];
-    struct fifo inbox[SHARDS];
-    struct sim_writer writer[SHARDS];
-    struct sim_edge edge[EDGES];
-};
-
-struct db_device {
-    struct uuid id, tenant;
-    bool exists;
-    uint8_t status;
-    int64_t last_seen_us, latest_us;
-    char latest[TEXT_BYTES];
-};
-struct db_rule {
-    struct uuid id;
-    uint32_t device;
-    bool exists, active;
-    struct batch_rule rule;
-};
-struct db_row {
-    uint32_t device, sample;
-    int64_t timestamp_us, seq;
-};
-struct db_event {
-    struct uuid id, rule;
-    uint32_t device;
-    int64_t fired_at_us;
-};
-struct db_hour {
-    uint32_t device;
-    int64_t hour_us;
-    struct hour_stats stats;
-};
-struct database {
-    uint64_t incarnation;
-    int64_t away_until_us, full_until_us; /* not to be reached; disk full */
-    struct db_device device[DEVICES];
-    struct db_rule rule[RULES];
-    uint32_t rules_made;
-    struct db_row *rows;
-    struct db_event *events;
-    struct db_hour *hours;
-    uint32_t rows_count, rows_cap, events_count, events_cap, hours_count, hours_cap;
+/* Packets between two places: stopped until then; to be lost, or only late. */
+struct cut {
+    int64_t until_us;
+    bool loses;
 };
 
 struct world {
     uint64_t seed, random;
     enum mutation mutation;
-    int64_t now_us;
+    bool tracing;
+    struct plan plan;
+    int64_t now_us;   /* a clock that no one sets: leases, lanes, wires */
+    int64_t epoch_us; /* wall clock less now_us: jumps when hours pass */
     struct device_times times;
     int64_t credit_items;
-    bool calm;     /* the end of the run: no fault any more */
-    bool refusing; /* the database refuses some readings; then nothing crashes */
-    bool future;   /* timestamps of their own may lie ahead of the time */
+    bool calm; /* the end of the run: no fault any more */
+    struct task *tasks[TASKS];
+    uint32_t tasks_count;
+    uint32_t under_way; /* frames in mailboxes and on wires */
     uint32_t generations;
     struct sample *samples;
     uint32_t samples_count, samples_cap;
     struct client client[CLIENTS];
-    struct sim_node *node, *former; /* former: declared dead, and does not know it yet */
+    uint32_t *last_stored; /* by generation and device: newest sample + 1 */
+    uint32_t last_stored_cap;
+    struct process *process[PROCESSES]; /* NULL: not started yet, or gone and freed */
+    uint32_t processes;
+    int64_t start_at_us[PLACES];      /* INT64_MAX: not to be started */
+    struct cut cut[PLACES][PLACES];   /* from, to */
+    int64_t trouble_until_us[PLACES]; /* until then the death of that node is no wonder */
+    struct task fate, starter;
     struct database db;
-    uint64_t lines;
-    char line[TRACE_LINES][TRACE_BYTES];
+    /* watchers: edges that were told of everything since; rows from there on are looked at */
+    uint64_t established;
+    uint32_t must_from;
+    struct sim_stats {
+        uint64_t steps, moves, deaths, overtaken, checked;
+    } stats;
+    char (*lines)[TRACE_BYTES]; /* the trace; kept after the run */
+    uint32_t lines_count, lines_cap;
     char failure[256]; /* "": none */
 };
 
@@ -166,10 +130,16 @@ static inline bool random_percent(struct world *self, unsigned percent)
     return random_below(self, 100) < percent;
 }
 
-void trace(struct world *self, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void trace_line(struct world *self, const char *format, ...) __attribute__((format(printf, 2, 3)));
+#define trace(self, ...)                                                                           \
+    do {                                                                                           \
+        if ((self)->tracing)                                                                       \
+            trace_line((self), __VA_ARGS__);                                                       \
+    } while (0)
+/* The last lines of it. */
+void trace_print(const struct world *self, uint32_t lines_max);
 /* The first failure of a run is kept. */
 void fail(struct world *self, const char *format, ...) __attribute__((format(printf, 2, 3)));
-void trace_print(const struct world *self);
 
 /* Room for one more element of a list; aborts without memory. */
 #define GROW(list, count, cap)                                                                     \
@@ -183,4 +153,4 @@ void trace_print(const struct world *self);
     } while (0)
 
 /* run.c: a whole run; frees all but the trace and the failure. False: a promise was broken. */
-bool world_run(struct world *self, uint64_t seed, enum mutation mutation);
+bool world_run(struct world *self, uint64_t seed, enum mutation mutation, bool tracing);

@@ -114,6 +114,21 @@ static void a_strangers_key_is_refused(void **state)
     expect_number(a->shard[1], 4);
 }
 
+/* A row of the database may hold anything. */
+static void a_peer_without_a_key_is_left_out(void **state)
+{
+    (void)state;
+    static const char *const keys[] = {"", "tooshort", "0123456789012345678901234567890123456 \\ "};
+    for (unsigned i = 0; i < 3; i++) {
+        struct mesh_member odd = {.number = (uint16_t)(20 + i), .incarnation = 1};
+        memcpy(odd.public_key, keys[i], strlen(keys[i]));
+        site_view(a, (const struct mesh_member *[]){&odd, &b->member}, 2);
+        site_view(b, (const struct mesh_member *[]){&odd, &a->member}, 2);
+        send_number(a, b, MESH_SHARD, 1, i);
+        expect_number(b->shard[1], i);
+    }
+}
+
 /* Peers come while the mesh is busy with frames: none is too early for it, since who sends it was
  * told of the peer after the mesh. */
 static void a_view_counts_for_the_frame_behind_it(void **state)
@@ -464,6 +479,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TWO(frames_arrive_once_and_in_order),
         TWO(a_strangers_key_is_refused),
+        TWO(a_peer_without_a_key_is_left_out),
         TWO(a_view_counts_for_the_frame_behind_it),
         TWO(a_restarted_peer_gets_only_what_is_for_its_new_life),
         TWO(a_peer_that_left_is_not_heard),

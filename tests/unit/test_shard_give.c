@@ -119,6 +119,22 @@ static void it_is_given_when_it_is_at_rest_and_no_sooner(void **state)
     end(&f);
 }
 
+static void the_time_without_an_owner_is_counted(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin_source(&f);
+    publish(&f, 1, 0);
+    slot_says(&f, MSG_RELEASE, NEXT, EPOCH, 0);
+    f.now_us += 12000;
+    commit_all(&f);
+    slot_says(&f, MSG_GIVE, NEXT, EPOCH + 1, 0);
+    const struct pauses *pauses = &shard_count(f.shard)->pauses;
+    assert_int_equal(pauses->count[4], 1); /* above 10 ms, to 15 */
+    assert_int_equal(pauses->sum_us, 12000);
+    end(&f);
+}
+
 static void every_edge_is_told_behind_its_answers(void **state)
 {
     (void)state;
@@ -474,6 +490,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_is_given_when_it_is_at_rest_and_no_sooner),
+        cmocka_unit_test(the_time_without_an_owner_is_counted),
         cmocka_unit_test(every_edge_is_told_behind_its_answers),
         cmocka_unit_test(watchers_of_its_devices_go_with_it),
         cmocka_unit_test(a_target_that_has_died_since_is_given_nothing),
