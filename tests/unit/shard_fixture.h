@@ -259,16 +259,16 @@ static inline unsigned acks(struct fixture *f, struct msg_ack *ret_ack)
 }
 
 /* The next owner, and another node, whose edges watch and send as well. */
-#define NEXT 8
+#define NEXT_NODE 8
 #define THIRD 9
-#define NEXT_LIFE 2
+#define NEXT_NODE_LIFE 2
 
 /* The next owner's shard, which hears what the source has for it. */
 static inline void begin_target(struct fixture *target, struct fixture *source)
 {
     const struct shard_config config = {
-        .node = NEXT,
-        .life = NEXT_LIFE,
+        .node = NEXT_NODE,
+        .life = NEXT_NODE_LIFE,
         .edges = EDGES,
         .seed = 6,
         .times = {300 * SECOND, 900 * SECOND, 5 * SECOND, 10 * SECOND, 3600 * SECOND}};
@@ -277,5 +277,5 @@ static inline void begin_target(struct fixture *target, struct fixture *source)
     node_says(target, OWN, LIFE, true);
     node_says(target, THIRD, 1, true);
     slot_says(target, MSG_SLOT, OWN, EPOCH, 0);
-    slot_says(target, MSG_SLOT, NEXT, EPOCH + 1, SLOT_AWAITS);
+    slot_says(target, MSG_SLOT, NEXT_NODE, EPOCH + 1, SLOT_AWAITS);
 }

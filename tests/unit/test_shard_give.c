@@ -12,22 +12,22 @@ static void watch(struct fixture *f, struct msg_ref ref, unsigned bits)
 static void begin_source(struct fixture *f)
 {
     begin(f);
-    node_says(f, NEXT, NEXT_LIFE, true);
+    node_says(f, NEXT_NODE, NEXT_NODE_LIFE, true);
     node_says(f, THIRD, 1, true);
     make_live(f);
 }
 
 static void release_and_give(struct fixture *f)
 {
-    slot_says(f, MSG_RELEASE, NEXT, EPOCH, 0);
+    slot_says(f, MSG_RELEASE, NEXT_NODE, EPOCH, 0);
     commit_all(f);
-    slot_says(f, MSG_GIVE, NEXT, EPOCH + 1, 0);
+    slot_says(f, MSG_GIVE, NEXT_NODE, EPOCH + 1, 0);
 }
 
 /* The frame to the next owner's shard of SLOT. */
 static struct frame *given_frame(struct fixture *f)
 {
-    return &shard_output(f->shard)->far[NEXT]->shard[SLOT % LIMIT_SLOTS % 3];
+    return &shard_output(f->shard)->far[NEXT_NODE]->shard[SLOT % LIMIT_SLOTS % 3];
 }
 
 static void hand_on(struct fixture *source, struct fixture *target)
@@ -80,19 +80,19 @@ static void it_is_given_when_it_is_at_rest_and_no_sooner(void **state)
     (void)state;
     struct fixture f;
     begin_source(&f);
-    slot_says(&f, MSG_GIVE, NEXT, EPOCH + 1, 0);
+    slot_says(&f, MSG_GIVE, NEXT_NODE, EPOCH + 1, 0);
     publish(&f, 1, 0);
-    slot_says(&f, MSG_RELEASE, NEXT, EPOCH, 0);
-    slot_says(&f, MSG_GIVE, NEXT, EPOCH + 1, 0);
+    slot_says(&f, MSG_RELEASE, NEXT_NODE, EPOCH, 0);
+    slot_says(&f, MSG_GIVE, NEXT_NODE, EPOCH + 1, 0);
     expect_kinds(given_frame(&f), "");
     commit_all(&f);
-    slot_says(&f, MSG_GIVE, NEXT, EPOCH, 0); /* not in its own epoch */
+    slot_says(&f, MSG_GIVE, NEXT_NODE, EPOCH, 0); /* not in its own epoch */
     expect_kinds(given_frame(&f), "");
     assert_non_null(the_device(&f));
-    slot_says(&f, MSG_GIVE, NEXT, EPOCH + 1, 0);
+    slot_says(&f, MSG_GIVE, NEXT_NODE, EPOCH + 1, 0);
     expect_kinds(given_frame(&f), "DG");
     assert_null(the_device(&f));
-    slot_says(&f, MSG_GIVE, NEXT, EPOCH + 1, 0);
+    slot_says(&f, MSG_GIVE, NEXT_NODE, EPOCH + 1, 0);
     expect_kinds(given_frame(&f), "DG");
     end(&f);
 }
@@ -103,10 +103,10 @@ static void the_time_without_an_owner_is_counted(void **state)
     struct fixture f;
     begin_source(&f);
     publish(&f, 1, 0);
-    slot_says(&f, MSG_RELEASE, NEXT, EPOCH, 0);
+    slot_says(&f, MSG_RELEASE, NEXT_NODE, EPOCH, 0);
     f.now_us += 12000;
     commit_all(&f);
-    slot_says(&f, MSG_GIVE, NEXT, EPOCH + 1, 0);
+    slot_says(&f, MSG_GIVE, NEXT_NODE, EPOCH + 1, 0);
     const struct pauses *pauses = &shard_count(f.shard)->pauses;
     assert_int_equal(pauses->count[4], 1); /* above 10 ms, to 15 */
     assert_int_equal(pauses->sum_us, 12000);
@@ -126,14 +126,14 @@ static void every_edge_is_told_behind_its_answers(void **state)
     struct shard_out *out = shard_output(f.shard);
     expect_kinds(&out->edge[0], "S");
     expect_kinds(&out->edge[1], "AS");
-    for (unsigned n = NEXT; n <= THIRD; n++)
+    for (unsigned n = NEXT_NODE; n <= THIRD; n++)
         for (unsigned e = 0; e < EDGES; e++)
             expect_kinds(&out->far[n]->edge[e], n == THIRD && e == 0 ? "AS" : "S");
     struct msg_slot item = word(&f);
-    assert_true(item.owner == NEXT && item.epoch == EPOCH + 1 && item.flags == SLOT_CLEAN);
+    assert_true(item.owner == NEXT_NODE && item.epoch == EPOCH + 1 && item.flags == SLOT_CLEAN);
     publish(&f, 3, 0);
     item = word(&f); /* whoever asks is told again */
-    assert_true(item.owner == NEXT && item.epoch == EPOCH + 1);
+    assert_true(item.owner == NEXT_NODE && item.epoch == EPOCH + 1);
     end(&f);
 }
 
@@ -158,10 +158,10 @@ static void a_target_that_has_died_since_is_given_nothing(void **state)
     (void)state;
     struct fixture f;
     begin_source(&f);
-    slot_says(&f, MSG_RELEASE, NEXT, EPOCH, 0);
-    node_says(&f, NEXT, NEXT_LIFE, false);
-    slot_says(&f, MSG_GIVE, NEXT, EPOCH + 1, 0);
-    assert_int_equal(word(&f).owner, NEXT); /* the view says whose it is after him */
+    slot_says(&f, MSG_RELEASE, NEXT_NODE, EPOCH, 0);
+    node_says(&f, NEXT_NODE, NEXT_NODE_LIFE, false);
+    slot_says(&f, MSG_GIVE, NEXT_NODE, EPOCH + 1, 0);
+    assert_int_equal(word(&f).owner, NEXT_NODE); /* the view says whose it is after him */
     assert_null(the_device(&f));
     end(&f);
 }
@@ -173,9 +173,9 @@ static void what_has_changed_meanwhile_is_not_given(void **state)
     struct fixture f;
     struct msg_device changed = {.tenant = tenant, .device = device_id, .slot = SLOT};
     begin_source(&f);
-    slot_says(&f, MSG_RELEASE, NEXT, EPOCH, 0);
+    slot_says(&f, MSG_RELEASE, NEXT_NODE, EPOCH, 0);
     receive(&f, MSG_CHANGED, &changed, sizeof changed, "");
-    slot_says(&f, MSG_GIVE, NEXT, EPOCH + 1, 0);
+    slot_says(&f, MSG_GIVE, NEXT_NODE, EPOCH + 1, 0);
     expect_kinds(given_frame(&f), "G");
     end(&f);
 }
