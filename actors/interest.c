@@ -16,6 +16,7 @@ struct interest_entry {
     struct interest_place *places; /* NULL: the entry is free */
     uint32_t places_count, places_cap;
     uint32_t next_free;
+    uint16_t slot; /* of the device, within its region; INTEREST_ANY */
 };
 
 void interest_init(struct interest *self)
@@ -73,7 +74,10 @@ static struct interest_entry *add(struct interest *self, const struct interest_k
         self->count++;
     else
         self->free_head = self->entries[handle].next_free;
-    self->entries[handle] = (struct interest_entry){.key = *key};
+    bool any = uuid_is_nil(&key->device);
+    self->entries[handle] = (struct interest_entry){
+        .key = *key,
+        .slot = any ? INTEREST_ANY : (uint16_t)(uuid_hash(&key->device) % LIMIT_SLOTS)};
     return &self->entries[handle];
 }
 
@@ -169,6 +173,15 @@ void interest_each(const struct interest *self, const struct uuid *tenant,
     const struct interest_entry *entry = self->table.count == 0 ? NULL : find(self, tenant, device);
     for (uint32_t i = 0; entry != NULL && i < entry->places_count; i++)
         fn(context, entry->places[i].end, entry->places[i].bits);
+}
+
+void interest_keys(const struct interest *self, uint16_t slot,
+                   void (*fn)(void *context, const struct uuid *tenant, const struct uuid *device),
+                   void *context)
+{
+    for (uint32_t h = 0; h < self->count; h++)
+        if (self->entries[h].places != NULL && self->entries[h].slot == slot)
+            fn(context, &self->entries[h].key.tenant, &self->entries[h].key.device);
 }
 
 void interest_lost_node(struct interest *self, uint16_t node)

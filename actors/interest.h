@@ -34,5 +34,11 @@ uint32_t interest_find(struct interest *self, const struct uuid *tenant, const s
 void interest_each(const struct interest *self, const struct uuid *tenant,
                    const struct uuid *device,
                    void (*fn)(void *context, uint32_t end, unsigned bits), void *context);
+/* Calls `fn` for each device that is watched, of those whose id hashes to this slot (of whatever
+ * region); or, INTEREST_ANY, for each tenant all of whose devices are: `device` is nil then. */
+#define INTEREST_ANY UINT16_MAX
+void interest_keys(const struct interest *self, uint16_t slot,
+                   void (*fn)(void *context, const struct uuid *tenant, const struct uuid *device),
+                   void *context);
 /* A node has gone: none of its edges wants anything. */
 void interest_lost_node(struct interest *self, uint16_t node);

@@ -43,6 +43,7 @@ struct shard_far {
     struct frame edge[LIMIT_EDGES];
     struct frame watchers[LIMIT_EDGES]; /* to its edges as well: events, which may be dropped */
     struct frame shard[LIMIT_SHARDS];
+    bool gave[LIMIT_SHARDS]; /* the shard was given a slot, and who watches all of a tenant */
 };
 
 struct shard_out {

@@ -11,7 +11,7 @@ struct giving {
     struct shard *self;
     struct frame *to;
     const struct msg_slot *order;
-    const struct device *device;
+    struct uuid tenant, device; /* whose watchers are given */
 };
 
 static void give_interest(void *context, uint32_t end, unsigned bits)
@@ -27,16 +27,23 @@ static void give_interest(void *context, uint32_t end, unsigned bits)
                 .edge = (uint8_t)(end % LIMIT_EDGES),
                 .slot = g->order->slot,
                 .epoch = g->order->epoch},
-        .tenant = g->device->tenant,
-        .device = g->device->id,
+        .tenant = g->tenant,
+        .device = g->device,
         .bits = (uint8_t)bits,
     };
     SURVIVE(frame_add(g->to, MSG_INTEREST, &item, sizeof item, NULL, 0));
 }
 
-static void give_device(const struct giving *g)
+static void give_watchers(void *context, const struct uuid *tenant, const struct uuid *device)
 {
-    const struct device *d = g->device;
+    struct giving *g = context;
+    g->tenant = *tenant;
+    g->device = *device;
+    interest_each(&g->self->interest, tenant, device, give_interest, g);
+}
+
+static void give_device(const struct giving *g, const struct device *d)
+{
     const struct rules *rules = d->rules;
     struct msg_rule packed[64];
     uint16_t count = 0;
@@ -66,21 +73,24 @@ static void give_device(const struct giving *g)
     SURVIVE(frame_add(g->to, MSG_SNAPSHOT, &item, sizeof item, texts, 3));
 }
 
+/* Edges tell the new owner themselves who watches what, but some may not have heard of it yet. */
 void shard_give(struct shard *self, const struct msg_slot *order)
 {
     struct shard_far *far = order->owner < self->out.far_end ? self->out.far[order->owner] : NULL;
     if (far == NULL)
         return; /* it has died since: whoever follows it loads them */
-    struct giving g = {
-        .self = self, .to = &far->shard[order->slot % LIMIT_SLOTS % far->shards], .order = order};
-    uint32_t next;
-    for (uint32_t h = shard_slot(self, order->slot)->first; h != TABLE_NONE; h = next) {
-        g.device = shard_device(self, h);
-        next = g.device->slot_next;
-        CHECK(g.device->in_flight == 0 && g.device->held == NULL);
-        interest_each(&self->interest, &g.device->tenant, &g.device->id, give_interest, &g);
-        if (g.device->state == DEVICE_LIVE && !g.device->stale)
-            give_device(&g);
+    unsigned shard = order->slot % LIMIT_SLOTS % far->shards;
+    struct giving g = {.self = self, .to = &far->shard[shard], .order = order};
+    if (!far->gave[shard])
+        interest_keys(&self->interest, INTEREST_ANY, give_watchers, &g);
+    far->gave[shard] = true;
+    interest_keys(&self->interest, order->slot % LIMIT_SLOTS, give_watchers, &g);
+    for (uint32_t h = shard_slot(self, order->slot)->first; h != TABLE_NONE;) {
+        const struct device *device = shard_device(self, h);
+        h = device->slot_next;
+        CHECK(device->in_flight == 0 && device->held == NULL);
+        if (device->state == DEVICE_LIVE && !device->stale)
+            give_device(&g, device);
     }
     struct msg_slot end = *order;
     end.from = self->config.node;
