@@ -8,10 +8,12 @@ import subprocess
 import sys
 
 import cluster_distance
+import cluster_hundred
 import cluster_kill
 import cluster_move
 import cluster_planner
 import cluster_scale
+import cluster_wan
 import ingest
 import memory
 import peers
@@ -26,7 +28,9 @@ INGEST = {"throughput": ingest.throughput_part, "latency": ingest.latency_part,
 CLUSTER = {"cluster-kill": cluster_kill.kill_part, "cluster-move": cluster_move.move_part,
            "cluster-planner": cluster_planner.planner_part,
            "cluster-distance": cluster_distance.distance_part,
-           "cluster-scale": cluster_scale.scale_part}
+           "cluster-scale": cluster_scale.scale_part,
+           "cluster-wan": cluster_wan.wan_part,
+           "cluster-hundred": cluster_hundred.hundred_part}
 GROUPS = {"ingest": INGEST, "cluster": CLUSTER}
 CORES = 2
 

@@ -1,9 +1,11 @@
 /*
  * gito-mesh-bench - two mesh threads in one process, frames of 64 items of 100 bytes from one to
- * the other by the loopback, with CURVE: the greatest rate, and one-way latencies.
+ * the other by the loopback, with CURVE: the greatest rate, and one-way latencies; and the same
+ * frames by TCP alone.
  *
  * usage: gito-mesh-bench [SECONDS of a phase, default 3]. Prints one line of JSON a phase.
  */
+#include "tests/bench/plain_tcp.h"
 #include "tests/unit/mesh_site.h"
 #include "tests/unit/tcp_proxy.h"
 #include <sys/resource.h>
@@ -76,18 +78,28 @@ static struct result run(const struct phase *phase, double seconds)
     return result;
 }
 
+static struct result run_tcp(double frames_per_s, double seconds)
+{
+    int64_t begin = clock_boot_us(), cpu = cpu_us();
+    size_t frames = plain_tcp_run(frames_per_s, seconds, FRAME_BYTES, samples, SAMPLES);
+    return (struct result){.frames = (int64_t)frames,
+                           .samples = frames,
+                           .us = clock_boot_us() - begin,
+                           .cpu_us = cpu_us() - cpu};
+}
+
 static int by_value(const void *left, const void *right)
 {
     int64_t x = *(const int64_t *)left, y = *(const int64_t *)right;
     return x < y ? -1 : x > y;
 }
 
-static void print(const struct phase *phase, const struct result *result)
+static void print(const char *name, const struct result *result)
 {
     qsort(samples, result->samples, sizeof *samples, by_value);
     printf("{\"phase\":\"%s\",\"frames_per_s\":%.0f,\"items_per_s\":%.0f,"
            "\"items_per_cpu_s\":%.0f,\"p50_us\":%ld,\"p99_us\":%ld}\n",
-           phase->name, (double)result->frames * 1e6 / (double)result->us,
+           name, (double)result->frames * 1e6 / (double)result->us,
            (double)result->frames * ITEMS * 1e6 / (double)result->us,
            (double)result->frames * ITEMS * 1e6 / (double)result->cpu_us,
            (long)samples[result->samples / 2], (long)samples[result->samples * 99 / 100]);
@@ -110,8 +122,10 @@ int main(int argc, char **argv)
     CHECK(take(&warm, SITE_DEADLINE_MS) == 1);
     for (unsigned i = 0; i < sizeof phases / sizeof *phases; i++) {
         struct result result = run(&phases[i], seconds);
-        print(&phases[i], &result);
+        print(phases[i].name, &result);
     }
+    struct result plain = run_tcp(2000, seconds);
+    print("TCP alone, 2000 frames/s", &plain);
     site_stop(a);
     site_stop(b);
     zsys_shutdown();
