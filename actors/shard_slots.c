@@ -257,6 +257,15 @@ static void hand_over(struct shard *self, const struct msg_slot *order)
     take_early(self, slot);
 }
 
+/* Committed by control, whose order was lost with the answer: the view says it instead. (Or this
+ * node is declared dead; what it knows of a slot at rest is true all the same.) */
+static bool was_given(struct shard *self, const struct msg_slot *news)
+{
+    const struct held_slot *slot = shard_slot(self, news->slot);
+    return slot->hold == HOLD_RESTING && slot->in_flight == 0 && news->owner != self->config.node &&
+           news->epoch == slot->epoch + 1;
+}
+
 void shard_take_slot(struct shard *self, const struct item *item)
 {
     struct msg_slot order = *(const struct msg_slot *)item->fixed;
@@ -266,6 +275,8 @@ void shard_take_slot(struct shard *self, const struct item *item)
         hand_over(self, &order);
     else if (item->kind == MSG_GIVEN)
         given(self, &order);
+    else if (was_given(self, &order))
+        hand_over(self, &order);
     else
         take_view(self, &order);
 }
@@ -282,8 +293,10 @@ void shard_close(shard_t *self)
 {
     for (unsigned region = 0; region < LIMIT_REGIONS; region++)
         for (unsigned i = 0; self->slots[region] != NULL && i < LIMIT_SLOTS; i++)
-            if (self->slots[region][i].hold != HOLD_CLOSED)
+            if (self->slots[region][i].hold != HOLD_CLOSED) {
+                self->slots[region][i].released_us = self->now_us;
                 set_hold(self, &self->slots[region][i], HOLD_RESTING);
+            }
 }
 
 /* Or the clock was set back: then it waits no longer than that. */

@@ -22,7 +22,7 @@ struct event_stream {
     struct lws *wsi;
     struct buf out;
     int64_t expires_s; /* of its token, Unix time */
-    bool cut;
+    bool chunked, cut;
 };
 
 static void put_version(struct buf *out, int64_t version)
@@ -31,7 +31,8 @@ static void put_version(struct buf *out, int64_t version)
                version);
 }
 
-struct event_stream *edge_events_open(struct edge *edge, struct lws *wsi, int64_t expires_s)
+struct event_stream *edge_events_open(struct edge *edge, struct lws *wsi, int64_t expires_s,
+                                      bool chunked)
 {
     struct event_stream *self = edge->streams_count < STREAMS_MAX ? calloc(1, sizeof *self) : NULL;
     if (self == NULL)
@@ -39,6 +40,7 @@ struct event_stream *edge_events_open(struct edge *edge, struct lws *wsi, int64_
     self->edge = edge;
     self->wsi = wsi;
     self->expires_s = expires_s;
+    self->chunked = chunked;
     buf_init(&self->out, STREAM_BYTES_MAX);
     buf_puts(&self->out, "retry: 2000\n\n");
     if (edge->view_version != 0)
@@ -91,14 +93,20 @@ static void put(struct event_stream *self, const void *text, size_t len)
 
 /* Libwebsockets does not read while it answers, so that its loop would be told for ever of what a
  * client says meanwhile, were it only its end. Reading is stopped; but what is not read is not
- * written either: it is stopped while there is nothing to write. */
+ * written either: it is stopped while there is nothing to write. The body is chunked: some clients
+ * do not look into one that ends with its connection before it has ended. */
 int edge_events_write(struct event_stream *self)
 {
-    uint8_t piece[LWS_PRE + STREAM_CHUNK];
+    uint8_t piece[LWS_PRE + STREAM_CHUNK + 16], *start = piece + LWS_PRE;
     while (self->out.len > 0 && !lws_send_pipe_choked(self->wsi)) {
-        size_t n = self->out.len < STREAM_CHUNK ? self->out.len : STREAM_CHUNK;
-        memcpy(piece + LWS_PRE, self->out.data, n);
-        if (lws_write(self->wsi, piece + LWS_PRE, n, LWS_WRITE_HTTP) < 0)
+        size_t n = self->out.len < STREAM_CHUNK ? self->out.len : STREAM_CHUNK, len = 0;
+        if (self->chunked)
+            len = (size_t)sprintf((char *)start, "%zx\r\n", n);
+        memcpy(start + len, self->out.data, n);
+        len += n;
+        if (self->chunked)
+            len += (size_t)sprintf((char *)start + len, "\r\n");
+        if (lws_write(self->wsi, start, len, LWS_WRITE_HTTP) < 0)
             return -1;
         buf_consume(&self->out, n);
     }

@@ -23,6 +23,7 @@ struct exchange {
     struct msg_admitted budget;
     struct chunked chunks;
     bool asked, body_done, is_head, is_chunked, ends;
+    bool is_old; /* HTTP/1.0: it knows no chunks (RFC 9112, 6.1) */
 };
 
 size_t edge_http_size(void)
@@ -91,6 +92,8 @@ static int answer(struct exchange *x, const struct answer *a)
         add_header(x->wsi, "allow:", a->allow, &at, end) || add_budget(x, &at, end) ||
         add_header(x->wsi, "www-authenticate:", a->status == 401 ? "Bearer" : NULL, &at, end) ||
         add_header(x->wsi, "connection:", x->ends ? "close" : NULL, &at, end) ||
+        add_header(x->wsi, "transfer-encoding:", x->stream != NULL && !x->is_old ? "chunked" : NULL,
+                   &at, end) ||
         add_header(x->wsi, "cache-control:", "no-store", &at, end) ||
         add_header(x->wsi, "x-content-type-options:", "nosniff", &at, end) ||
         lws_finalize_write_http_header(x->wsi, start, &at, end))
@@ -334,7 +337,7 @@ void edge_http_admitted(struct edge *self, const struct msg_admitted *admitted)
 
 static int begin_stream(struct exchange *x, const struct request *answered)
 {
-    x->stream = edge_events_open(x->edge, x->wsi, answered->claims.expires_s);
+    x->stream = edge_events_open(x->edge, x->wsi, answered->claims.expires_s, !x->is_old);
     if (x->stream == NULL)
         return problem(x, 503, "busy", "too many streams of events are open", "10");
     return answer(x, &(struct answer){200, answered->reply_type, NULL, NULL});
@@ -413,6 +416,7 @@ static int begin_rest(struct exchange *x, const char *method, const char *path)
 
 static int begin(struct exchange *x, struct lws *wsi, const char *path)
 {
+    char version[16];
     int rc = 0;
     if (x->edge == NULL) {
         x->edge = lws_context_user(lws_get_context(wsi));
@@ -424,6 +428,8 @@ static int begin(struct exchange *x, struct lws *wsi, const char *path)
     x->chunks = (struct chunked){0};
     const char *method = method_of(wsi);
     x->is_head = strcmp(method, "HEAD") == 0;
+    x->is_old = lws_hdr_copy(wsi, version, sizeof version, WSI_TOKEN_HTTP) > 0 &&
+                strcmp(version, "HTTP/1.0") == 0;
     x->is_chunked = lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_TRANSFER_ENCODING) > 0;
     x->ends = x->is_chunked ||
               (method[0] == 'P' && lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH) <= 0);

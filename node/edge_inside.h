@@ -179,7 +179,8 @@ void edge_live_goodbye(struct edge *self);
 /* edge_events.c */
 /* A stream on a connection whose header the caller writes, until its token expires. NULL: there are
  * too many. */
-struct event_stream *edge_events_open(struct edge *self, struct lws *wsi, int64_t expires_s);
+struct event_stream *edge_events_open(struct edge *self, struct lws *wsi, int64_t expires_s,
+                                      bool chunked);
 /* Idempotent. */
 void edge_events_close(struct event_stream **stream_p);
 /* The connection takes bytes. -1: it is to be closed. */

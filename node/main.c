@@ -115,6 +115,13 @@ static void hand_off(struct node *self)
     zpoller_destroy(&drained);
 }
 
+/* What the shards said last, other nodes have before they read that this one has left. */
+static void flush_mesh(struct node *self)
+{
+    zstr_send(self->mesh, MESH_FLUSH);
+    zsock_wait(self->mesh);
+}
+
 /* All at once: what they wait for, a database that is away, may be the same. */
 static void drain_shards(struct node *self)
 {
@@ -136,6 +143,7 @@ static void end_threads(struct node *self)
         zactor_destroy(&self->writers[i]);
     for (unsigned i = 0; i < LIMIT_SHARDS; i++)
         zactor_destroy(&self->shards[i]);
+    flush_mesh(self);
     zactor_destroy(&self->lease); /* renewed once more, it would see itself gone */
     zactor_destroy(&self->control);
     for (unsigned i = 0; i < LIMIT_QUERIES; i++)

@@ -238,12 +238,31 @@ static bool wait_for_work(struct mesh *mesh)
     return false;
 }
 
-static bool asked_to_end(zsock_t *pipe)
+/* True: $TERM. */
+static bool take_pipe(struct mesh *mesh, zsock_t *pipe)
 {
     char *command = zstr_recv(pipe);
     bool end = command == NULL || streq(command, "$TERM");
+    if (!end)
+        mesh->flush_until_us = mesh->now_us + MESH_FLUSH_MS * 1000LL;
     zstr_free(&command);
     return end;
+}
+
+static bool has_waiting(const struct mesh *mesh)
+{
+    for (unsigned i = 0; i < mesh->count; i++)
+        if (link_waiting(&mesh->peers[i]->link) > 0)
+            return true;
+    return (zsock_events(mesh->inbox) & ZMQ_POLLIN) != 0;
+}
+
+static void tell_flushed(struct mesh *mesh, zsock_t *pipe)
+{
+    if (mesh->flush_until_us == 0 || (mesh->now_us < mesh->flush_until_us && has_waiting(mesh)))
+        return;
+    mesh->flush_until_us = 0;
+    zsock_signal(pipe, 0);
 }
 
 static bool is_peer(const void *context, const char key[MESH_KEY_SIZE])
@@ -261,7 +280,7 @@ static void run(struct mesh *mesh, zsock_t *pipe)
 {
     for (;;) {
         bool opened = wait_for_work(mesh);
-        if (has(mesh, POLL_PIPE) && asked_to_end(pipe))
+        if (has(mesh, POLL_PIPE) && take_pipe(mesh, pipe))
             return;
         if (has(mesh, POLL_VIEWS) || has(mesh, POLL_ZAP))
             take_views(mesh); /* who asks to be let in may be in the newest alone */
@@ -275,6 +294,7 @@ static void run(struct mesh *mesh, zsock_t *pipe)
             tick(mesh);
         for (unsigned i = 0; i < mesh->count; i++)
             mesh_peer_flush(mesh->peers[i], mesh->now_us);
+        tell_flushed(mesh, pipe);
     }
 }
 
@@ -350,7 +370,7 @@ void mesh_actor(zsock_t *pipe, void *args)
     if (rc == 0)
         run(&mesh, pipe);
     else
-        while (!asked_to_end(pipe))
-            ;
+        while (!take_pipe(&mesh, pipe))
+            zsock_signal(pipe, 0); /* MESH_FLUSH: nobody ever got anything */
     close_all(&mesh);
 }

@@ -41,6 +41,11 @@ struct mesh_args {
     char public_key[MESH_KEY_SIZE], secret_key[MESH_KEY_SIZE];
 };
 
+/* By its pipe, once nothing is given to it any more: it answers with a signal when the others have
+ * all that it was given, or after this. */
+#define MESH_FLUSH "FLUSH"
+#define MESH_FLUSH_MS 2000
+
 /* A zactor; frees `args`. $TERM ends it at once. With `index` i its mailboxes are mesh-i,
  * mesh-view-i and control-i, and its threads shard-N and edge-N from N = i * LIMIT_SHARDS and
  * i * LIMIT_EDGES on. */

@@ -19,7 +19,8 @@ struct mesh {
     unsigned count;
     zmq_pollitem_t *polls; /* the fixed ones, then connections that are not open */
     int64_t now_us, tick_at_us, tell_strangers_at_us;
-    int64_t kept; /* bytes in links, as the metric knows */
+    int64_t flush_until_us; /* MESH_FLUSH is answered then; 0: it is not asked */
+    int64_t kept;           /* bytes in links, as the metric knows */
 };
 
 /* The peer whose key that is; NULL: none. */

@@ -71,26 +71,6 @@ def wait_settled(gito, deadline_s=SETTLE_S):
         raise AssertionError("%s: %s" % (error, "; ".join(reasons))) from None
 
 
-def wait_all_served(gito, devices, deadline_s=SETTLE_S):
-    """Until each of the load's devices has a reading that arrived after this call."""
-    since = gito.sql("SELECT clock_timestamp()")[0][0]
-    waiting = [DEVICE_ID % device for device in range(devices)]
-
-    def served():
-        rows = gito.sql("SELECT id::text FROM unnest (%s::uuid[]) AS waiting (id) WHERE NOT EXISTS "
-                        "(SELECT FROM telemetry_hot t WHERE t.device_id = waiting.id AND "
-                        "t.timestamp > %s)", [waiting, since])
-        waiting[:] = [row[0] for row in rows]
-        return not waiting
-
-    try:
-        wait_until(served, deadline_s, "a new reading of every device")
-    except AssertionError as error:
-        operator = Operator(gito.at(gito.running()[0]))
-        raise AssertionError("%s; %d wait: %s" % (error, len(waiting), [
-            operator.get("/actors/%s/%s" % (TENANT, device)) for device in waiting[:5]])) from None
-
-
 def hold(seconds):
     """How long a fault lasts: the one thing here that is a time and not a condition."""
     end = time.monotonic() + seconds

@@ -4,8 +4,8 @@ stored once whoever cannot see whom, and when the cut is healed all is served ag
 import pytest
 
 from cluster import is_alive
-from loads import DEVICES, HEAL_S, check_healed
-from members import LEASE_S, hold, wait_all_served, wait_settled
+from loads import HEAL_S
+from members import LEASE_S, hold, wait_settled
 
 pytestmark = pytest.mark.namespaces
 CUT_S = 2 * LEASE_S
@@ -23,9 +23,9 @@ def start_again(c):
             c.start_node(node)
 
 
-def heal(c):
+def heal(c, loads):
     c.wan.heal("all", "all")
-    wait_all_served(c, DEVICES)
+    loads.wait_all_served()
     start_again(c)
     wait_settled(c)
 
@@ -33,9 +33,9 @@ def heal(c):
 def test_a_cluster_of_two_regions_serves(c, start_loads):
     """Nothing is cut: regions 20 ms apart serve every device from every node."""
     loads = start_loads(c)
-    wait_all_served(c, DEVICES)
-    gaps = check_healed(loads.finish())
-    assert max(gaps.values()) < 2000, gaps
+    loads.wait_all_served()
+    loads.finish()
+    loads.check_waits(2)
 
 
 def test_cut_node_from_database(c, start_loads):
@@ -44,8 +44,9 @@ def test_cut_node_from_database(c, start_loads):
     loads = start_loads(c)
     c.wan.cut("eu-2", "db")
     hold(CUT_S)
-    heal(c)
-    check_healed(loads.finish(), ["eu-1", "us-1"])
+    heal(c, loads)
+    loads.finish()
+    loads.check_waits(HEAL_S, ["eu-1", "us-1"])
 
 
 def test_cut_node_from_node(c, start_loads):
@@ -53,7 +54,7 @@ def test_cut_node_from_node(c, start_loads):
     loads = start_loads(c)
     c.wan.cut("eu-1", "eu-2")
     hold(CUT_S)
-    heal(c)
+    heal(c, loads)
     loads.finish()
 
 
@@ -63,7 +64,7 @@ def test_one_way_cut(c, start_loads, one, other):
     loads = start_loads(c)
     c.wan.cut_path(one, other)
     hold(CUT_S)
-    heal(c)
+    heal(c, loads)
     loads.finish()
 
 
@@ -73,7 +74,7 @@ def test_one_way_cut_to_the_database(c, start_loads):
     for one, other in (("eu-2", "db"), ("db", "eu-2")):
         c.wan.cut_path(one, other)
         hold(CUT_S)
-        heal(c)
+        heal(c, loads)
     loads.finish()
 
 
@@ -83,10 +84,11 @@ def test_a_whole_region_is_cut_off(c, start_loads):
     loads = start_loads(c)
     for place in ("db", "eu-1", "eu-2"):
         c.wan.cut("us-1", place)
-    wait_all_served(c, DEVICES, HEAL_S * 2)
+    loads.wait_all_served()
     hold(CUT_S)
-    heal(c)
-    check_healed(loads.finish(), ["eu-1", "eu-2"])
+    heal(c, loads)
+    loads.finish()
+    loads.check_waits(HEAL_S, ["eu-1", "eu-2"])
 
 
 def test_a_region_dies_and_comes_back(c, start_loads):
@@ -94,10 +96,11 @@ def test_a_region_dies_and_comes_back(c, start_loads):
     back when it is there again."""
     loads = start_loads(c)
     c.kill_node(node="us-1")
-    wait_all_served(c, DEVICES)
+    loads.wait_all_served()
     c.start_node("us-1")
     wait_settled(c)
-    check_healed(loads.finish())
+    loads.finish()
+    loads.check_waits(HEAL_S)
 
 
 def test_a_short_cut_of_everything(c, start_loads):
@@ -109,7 +112,7 @@ def test_a_short_cut_of_everything(c, start_loads):
         for other in places[k + 1:]:
             c.wan.cut(place, other)
     hold(LEASE_S / 3)
-    heal(c)
+    heal(c, loads)
     loads.finish()
     assert [c.node_pid(node) for node in c.nodes] == pids
 
@@ -122,6 +125,6 @@ def test_a_bad_network_between_the_nodes(c, start_loads):
         c.wan.link("us-1", place, delay=40, jitter=20, loss=1)
     c.wan.link("eu-1", "eu-2", delay=5, jitter=5, loss=1)
     hold(CUT_S)
-    wait_all_served(c, DEVICES)
+    loads.wait_all_served()
     wait_settled(c)
     loads.finish()

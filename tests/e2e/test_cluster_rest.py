@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import json
+import socket
 import threading
 import time
 
@@ -277,7 +278,7 @@ def events(one):
 
 def test_a_stream_begins_with_the_version_and_tells_each_change(one, events):
     assert events.response.headers["Content-Type"] == "text/event-stream"
-    assert "Content-Length" not in events.response.headers
+    assert events.response.headers["Transfer-Encoding"] == "chunked"
     assert events.next() == ("version", {"version": one.data("GET", "")["version"]})
     one.data("POST", "/nodes/eu-1/drain")
     drain = events.until("node")
@@ -287,6 +288,18 @@ def test_a_stream_begins_with_the_version_and_tells_each_change(one, events):
     assert (cancel["node_id"], cancel["state"]) == (NODE, "active")
     assert drain["version"] < cancel["version"]
     assert events.until("version")["version"] >= cancel["version"]
+
+
+def test_a_client_of_http_1_0_gets_no_chunks(one):
+    with socket.create_connection(("127.0.0.1", one.g.http_port), timeout=10) as client:
+        client.sendall(b"GET /api/v1/cluster/events HTTP/1.0\r\nAuthorization: Bearer %s\r\n\r\n"
+                       % one.token.encode())
+        answer = b""
+        while b"event: version" not in answer:
+            answer += client.recv(4096)
+    header, _, body = answer.partition(b"\r\n\r\n")
+    assert b"transfer-encoding" not in header.lower()
+    assert body.startswith(b"retry: 2000\n\nevent: version\n")
 
 
 def test_nodes_that_come_and_go_are_events(make_gito):

@@ -6,6 +6,7 @@
 #define REGISTER_RETRY_US 500000
 #define EDGE_WORDS_US (3 * SECOND_US)
 #define SHARD_WORDS_US (5 * SECOND_US)
+#define MESH_WORDS_US (2 * SECOND_US)
 
 /* ---- threads ---- */
 
@@ -267,8 +268,19 @@ static void close_edges(struct world *self, struct process *process)
         shard_close(process->shard[i].shard);
 }
 
-/* Its slots are gone, or it has waited long enough: edges answer what they can, shards finish, and
- * control leaves. */
+/* What they said last, the mesh still brings. */
+static void finish_shards(struct world *self, struct process *process)
+{
+    process->finished = true;
+    process->stop_at_us = self->now_us + MESH_WORDS_US;
+    for (uint32_t i = 0; i < process->shards; i++) {
+        process->shard[i].thread.task.due_us = INT64_MAX;
+        fifo_free(self, process->shard[i].inbox, SHARD_SENDERS);
+    }
+}
+
+/* Its slots are gone, or it has waited long enough: edges answer what they can, shards finish,
+ * the mesh brings what they said last, and control leaves. */
 void process_stop(struct world *self, struct process *process)
 {
     bool answered = true;
@@ -278,6 +290,11 @@ void process_stop(struct world *self, struct process *process)
         answered = answered && process->edge[e].items == 0;
     if (!process->closed && (answered || self->now_us >= process->stop_at_us))
         close_edges(self, process);
-    else if (process->closed && (is_quiet(process) || self->now_us >= process->stop_at_us))
+    else if (process->closed && !process->finished &&
+             (is_quiet(process) || self->now_us >= process->stop_at_us))
+        finish_shards(self, process);
+    else if (process->finished &&
+             ((fifo_is_empty(process->mesh.inbox, MESH_SENDERS) && !mesh_has_waiting(process)) ||
+              self->now_us >= process->stop_at_us))
         process->control.leaving = true;
 }

@@ -253,9 +253,9 @@ struct process {
     int64_t paused_until_us;
     int64_t cut_until_us; /* from the database; its questions wait, or fail at once */
     bool cut_hangs;
-    int64_t clock_us;   /* its wall clock is ahead by that */
-    int64_t stop_at_us; /* the end of what its threads may take to finish */
-    bool closed;        /* its edges are gone, its shards take nothing more */
+    int64_t clock_us;      /* its wall clock is ahead by that */
+    int64_t stop_at_us;    /* the end of what its threads may take to finish */
+    bool closed, finished; /* its edges are gone, its shards take nothing more; are gone too */
     struct sim_control control;
     struct sim_lease lease;
     struct sim_mesh mesh;

@@ -1,5 +1,6 @@
 /* One run: what kind it is, from the seed; a time of faults; then an end without any, at which all
  * must be well. */
+#include "actors/shard_inside.h"
 #include "proto/check.h"
 #include "tests/sim/parts.h"
 #include <stdlib.h>
@@ -8,6 +9,11 @@
 #define STEPS_MAX 3000000
 
 /* ---- is it at rest? ---- */
+
+static bool shard_opens(const struct shard *shard)
+{
+    return shard->opening > 0;
+}
 
 static const char *unrest_of_process(const struct world *self, const struct process *process)
 {
@@ -26,7 +32,7 @@ static const char *unrest_of_process(const struct world *self, const struct proc
         return "a link waits";
     for (uint32_t i = 0; i < process->shards; i++)
         if (!shard_is_quiet(process->shard[i].shard) || process->writer[i].count > 0 ||
-            process->shard[i].done_count > 0)
+            process->shard[i].done_count > 0 || shard_opens(process->shard[i].shard))
             return "a shard is busy";
     for (uint32_t e = 0; e < EDGES; e++)
         if (process->edge[e].items > 0)

@@ -119,6 +119,10 @@ static void send_batches(struct world *self, struct sim_shard *shard)
 
 void shard_turn(struct world *self, struct sim_shard *shard)
 {
+    if (shard->thread.process->finished) {
+        fifo_free(self, shard->inbox, SHARD_SENDERS);
+        return;
+    }
     take_batches(self, shard);
     take_frames(self, shard);
     if (self->now_us >= shard->tick_at_us) {

@@ -257,3 +257,25 @@ static inline unsigned acks(struct fixture *f, struct msg_ack *ret_ack)
 {
     return take(&shard_output(f->shard)->edge[1], MSG_ACK, ret_ack, sizeof *ret_ack);
 }
+
+/* The next owner, and another node, whose edges watch and send as well. */
+#define NEXT_NODE 8
+#define THIRD 9
+#define NEXT_NODE_LIFE 2
+
+/* The next owner's shard, which hears what the source has for it. */
+static inline void begin_target(struct fixture *target, struct fixture *source)
+{
+    const struct shard_config config = {
+        .node = NEXT_NODE,
+        .life = NEXT_NODE_LIFE,
+        .edges = EDGES,
+        .seed = 6,
+        .times = {300 * SECOND, 900 * SECOND, 5 * SECOND, 10 * SECOND, 3600 * SECOND}};
+    *target = (struct fixture){.shard = shard_new(&config), .now_us = source->now_us};
+    assert_non_null(target->shard);
+    node_says(target, OWN, LIFE, true);
+    node_says(target, THIRD, 1, true);
+    slot_says(target, MSG_SLOT, OWN, EPOCH, 0);
+    slot_says(target, MSG_SLOT, NEXT_NODE, EPOCH + 1, SLOT_AWAITS);
+}

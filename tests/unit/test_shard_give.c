@@ -1,11 +1,6 @@
 /* A slot goes to another node with what its devices' actors know, and the edges are told. */
 #include "tests/unit/shard_fixture.h"
 
-/* The next owner, and another node, whose edges watch and send as well. */
-#define NEXT 8
-#define THIRD 9
-#define NEXT_LIFE 2
-
 static void watch(struct fixture *f, struct msg_ref ref, unsigned bits)
 {
     struct msg_interest item = {
@@ -17,39 +12,22 @@ static void watch(struct fixture *f, struct msg_ref ref, unsigned bits)
 static void begin_source(struct fixture *f)
 {
     begin(f);
-    node_says(f, NEXT, NEXT_LIFE, true);
+    node_says(f, NEXT_NODE, NEXT_NODE_LIFE, true);
     node_says(f, THIRD, 1, true);
     make_live(f);
 }
 
 static void release_and_give(struct fixture *f)
 {
-    slot_says(f, MSG_RELEASE, NEXT, EPOCH, 0);
+    slot_says(f, MSG_RELEASE, NEXT_NODE, EPOCH, 0);
     commit_all(f);
-    slot_says(f, MSG_GIVE, NEXT, EPOCH + 1, 0);
+    slot_says(f, MSG_GIVE, NEXT_NODE, EPOCH + 1, 0);
 }
 
 /* The frame to the next owner's shard of SLOT. */
 static struct frame *given_frame(struct fixture *f)
 {
-    return &shard_output(f->shard)->far[NEXT]->shard[SLOT % LIMIT_SLOTS % 3];
-}
-
-/* The next owner's shard, which hears what the source has for it. */
-static void begin_target(struct fixture *target, struct fixture *source)
-{
-    const struct shard_config config = {
-        .node = NEXT,
-        .life = NEXT_LIFE,
-        .edges = EDGES,
-        .seed = 6,
-        .times = {300 * SECOND, 900 * SECOND, 5 * SECOND, 10 * SECOND, 3600 * SECOND}};
-    *target = (struct fixture){.shard = shard_new(&config), .now_us = source->now_us};
-    assert_non_null(target->shard);
-    node_says(target, OWN, LIFE, true);
-    node_says(target, THIRD, 1, true);
-    slot_says(target, MSG_SLOT, OWN, EPOCH, 0);
-    slot_says(target, MSG_SLOT, NEXT, EPOCH + 1, SLOT_AWAITS);
+    return &shard_output(f->shard)->far[NEXT_NODE]->shard[SLOT % LIMIT_SLOTS % 3];
 }
 
 static void hand_on(struct fixture *source, struct fixture *target)
@@ -102,19 +80,19 @@ static void it_is_given_when_it_is_at_rest_and_no_sooner(void **state)
     (void)state;
     struct fixture f;
     begin_source(&f);
-    slot_says(&f, MSG_GIVE, NEXT, EPOCH + 1, 0);
+    slot_says(&f, MSG_GIVE, NEXT_NODE, EPOCH + 1, 0);
     publish(&f, 1, 0);
-    slot_says(&f, MSG_RELEASE, NEXT, EPOCH, 0);
-    slot_says(&f, MSG_GIVE, NEXT, EPOCH + 1, 0);
+    slot_says(&f, MSG_RELEASE, NEXT_NODE, EPOCH, 0);
+    slot_says(&f, MSG_GIVE, NEXT_NODE, EPOCH + 1, 0);
     expect_kinds(given_frame(&f), "");
     commit_all(&f);
-    slot_says(&f, MSG_GIVE, NEXT, EPOCH, 0); /* not in its own epoch */
+    slot_says(&f, MSG_GIVE, NEXT_NODE, EPOCH, 0); /* not in its own epoch */
     expect_kinds(given_frame(&f), "");
     assert_non_null(the_device(&f));
-    slot_says(&f, MSG_GIVE, NEXT, EPOCH + 1, 0);
+    slot_says(&f, MSG_GIVE, NEXT_NODE, EPOCH + 1, 0);
     expect_kinds(given_frame(&f), "DG");
     assert_null(the_device(&f));
-    slot_says(&f, MSG_GIVE, NEXT, EPOCH + 1, 0);
+    slot_says(&f, MSG_GIVE, NEXT_NODE, EPOCH + 1, 0);
     expect_kinds(given_frame(&f), "DG");
     end(&f);
 }
@@ -125,10 +103,10 @@ static void the_time_without_an_owner_is_counted(void **state)
     struct fixture f;
     begin_source(&f);
     publish(&f, 1, 0);
-    slot_says(&f, MSG_RELEASE, NEXT, EPOCH, 0);
+    slot_says(&f, MSG_RELEASE, NEXT_NODE, EPOCH, 0);
     f.now_us += 12000;
     commit_all(&f);
-    slot_says(&f, MSG_GIVE, NEXT, EPOCH + 1, 0);
+    slot_says(&f, MSG_GIVE, NEXT_NODE, EPOCH + 1, 0);
     const struct pauses *pauses = &shard_count(f.shard)->pauses;
     assert_int_equal(pauses->count[4], 1); /* above 10 ms, to 15 */
     assert_int_equal(pauses->sum_us, 12000);
@@ -148,14 +126,14 @@ static void every_edge_is_told_behind_its_answers(void **state)
     struct shard_out *out = shard_output(f.shard);
     expect_kinds(&out->edge[0], "S");
     expect_kinds(&out->edge[1], "AS");
-    for (unsigned n = NEXT; n <= THIRD; n++)
+    for (unsigned n = NEXT_NODE; n <= THIRD; n++)
         for (unsigned e = 0; e < EDGES; e++)
             expect_kinds(&out->far[n]->edge[e], n == THIRD && e == 0 ? "AS" : "S");
     struct msg_slot item = word(&f);
-    assert_true(item.owner == NEXT && item.epoch == EPOCH + 1 && item.flags == SLOT_CLEAN);
+    assert_true(item.owner == NEXT_NODE && item.epoch == EPOCH + 1 && item.flags == SLOT_CLEAN);
     publish(&f, 3, 0);
     item = word(&f); /* whoever asks is told again */
-    assert_true(item.owner == NEXT && item.epoch == EPOCH + 1);
+    assert_true(item.owner == NEXT_NODE && item.epoch == EPOCH + 1);
     end(&f);
 }
 
@@ -180,10 +158,10 @@ static void a_target_that_has_died_since_is_given_nothing(void **state)
     (void)state;
     struct fixture f;
     begin_source(&f);
-    slot_says(&f, MSG_RELEASE, NEXT, EPOCH, 0);
-    node_says(&f, NEXT, NEXT_LIFE, false);
-    slot_says(&f, MSG_GIVE, NEXT, EPOCH + 1, 0);
-    assert_int_equal(word(&f).owner, NEXT); /* the view says whose it is after him */
+    slot_says(&f, MSG_RELEASE, NEXT_NODE, EPOCH, 0);
+    node_says(&f, NEXT_NODE, NEXT_NODE_LIFE, false);
+    slot_says(&f, MSG_GIVE, NEXT_NODE, EPOCH + 1, 0);
+    assert_int_equal(word(&f).owner, NEXT_NODE); /* the view says whose it is after him */
     assert_null(the_device(&f));
     end(&f);
 }
@@ -195,9 +173,9 @@ static void what_has_changed_meanwhile_is_not_given(void **state)
     struct fixture f;
     struct msg_device changed = {.tenant = tenant, .device = device_id, .slot = SLOT};
     begin_source(&f);
-    slot_says(&f, MSG_RELEASE, NEXT, EPOCH, 0);
+    slot_says(&f, MSG_RELEASE, NEXT_NODE, EPOCH, 0);
     receive(&f, MSG_CHANGED, &changed, sizeof changed, "");
-    slot_says(&f, MSG_GIVE, NEXT, EPOCH + 1, 0);
+    slot_says(&f, MSG_GIVE, NEXT_NODE, EPOCH + 1, 0);
     expect_kinds(given_frame(&f), "G");
     end(&f);
 }
@@ -343,149 +321,6 @@ static void its_watchers_miss_nothing(void **state)
 
 /* ---- snapshots that are not adopted ---- */
 
-struct draft {
-    struct msg_snapshot snapshot;
-    struct msg_rule rule;
-    struct hours hours;
-};
-
-static struct draft make_draft(const struct fixture *f)
-{
-    struct draft draft = {
-        .snapshot = {.tenant = tenant,
-                     .device = device_id,
-                     .slot = SLOT,
-                     .epoch = EPOCH + 1,
-                     .status = STATUS_IDLE,
-                     .last_seen_us = f->now_us,
-                     .newest_us = f->now_us,
-                     .touched_us = f->now_us,
-                     .rules_count = 1,
-                     .rules_len = sizeof(struct msg_rule),
-                     .hours_len = sizeof(struct hours),
-                     .latest_len = 2},
-        .rule = {.id = {{9}}, .threshold = 50, .metric = "temperature"},
-        .hours = {.hour_us = hour_of(f->now_us)},
-    };
-    return draft;
-}
-
-/* Lengths are those of the draft: what the frame's reader would let through. */
-static void offer(struct fixture *f, const struct draft *draft)
-{
-    static const char zeros[4096];
-    struct frame frame;
-    struct span texts[] = {
-        {&draft->rule, sizeof draft->rule}, {&draft->hours, sizeof draft->hours}, {"{}", 2}};
-    frame_init(&frame, 1 << 20);
-    if (draft->snapshot.rules_len != sizeof draft->rule)
-        texts[0] = (struct span){zeros, draft->snapshot.rules_len};
-    texts[1].len = draft->snapshot.hours_len;
-    texts[2].len = draft->snapshot.latest_len;
-    assert_int_equal(
-        frame_add(&frame, MSG_SNAPSHOT, &draft->snapshot, sizeof draft->snapshot, texts, 3), 0);
-    struct span bytes = frame_finish(&frame);
-    assert_int_equal(shard_receive(f->shard, bytes.data, bytes.len, f->now_us), 0);
-    frame_free(&frame);
-}
-
-enum fault {
-    NO_FAULT,
-    NO_STATUS,
-    RULES_TOO_SHORT,
-    RULES_TOO_MANY,
-    NO_OPERATOR,
-    NO_END_OF_NAME,
-    OLD_EPOCH,
-    FAULTS
-};
-
-static struct draft spoil(struct draft draft, enum fault fault)
-{
-    if (fault == NO_STATUS)
-        draft.snapshot.status = STATUSES;
-    else if (fault == RULES_TOO_SHORT)
-        draft.snapshot.rules_len--;
-    else if (fault == RULES_TOO_MANY)
-        draft.snapshot.rules_count = UINT16_MAX;
-    else if (fault == NO_OPERATOR)
-        draft.rule.operator= RULE_OPERATORS;
-    else if (fault == NO_END_OF_NAME)
-        memset(draft.rule.metric, 'x', sizeof draft.rule.metric);
-    else if (fault == OLD_EPOCH)
-        draft.snapshot.epoch = EPOCH;
-    return draft;
-}
-
-static void what_is_malformed_is_not_adopted(void **state)
-{
-    (void)state;
-    for (int fault = NO_FAULT; fault < FAULTS; fault++) {
-        struct fixture source = {.now_us = 1000000 * SECOND}, target;
-        begin_target(&target, &source);
-        struct draft draft = spoil(make_draft(&target), (enum fault)fault);
-        offer(&target, &draft);
-        assert_int_equal(the_device(&target) != NULL, fault == NO_FAULT);
-        assert_int_equal(shard_count(target.shard)->actors, fault == NO_FAULT);
-        assert_int_equal(shard_count(target.shard)->active, fault == NO_FAULT);
-        end(&target);
-    }
-}
-
-static void sums_of_another_layout_are_rebuilt(void **state)
-{
-    (void)state;
-    struct fixture source = {.now_us = 1000000 * SECOND}, target;
-    begin_target(&target, &source);
-    struct draft draft = make_draft(&target);
-    draft.snapshot.hours_len--;
-    offer(&target, &draft);
-    assert_null(the_device(&target)->hours);
-    assert_int_equal(the_device(&target)->latest->len, 2);
-    end(&target);
-}
-
-static void what_is_known_here_is_not_overwritten(void **state)
-{
-    (void)state;
-    struct fixture source = {.now_us = 1000000 * SECOND}, target;
-    begin_target(&target, &source);
-    struct draft draft = make_draft(&target);
-    target.now_us += SECOND;
-    shard_tick(target.shard, target.now_us); /* opened without */
-    offer(&target, &draft);
-    assert_null(the_device(&target)); /* it will be loaded */
-    shard_activate(target.shard, &tenant, &device_id, SLOT);
-    offer(&target, &draft);
-    commit(&target);
-    assert_int_equal(the_device(&target)->status, STATUS_OFFLINE);
-    end(&target);
-}
-
-/* It may have come before the snapshot that it makes old. */
-static void a_change_told_shortly_before_is_loaded(void **state)
-{
-    (void)state;
-    for (int late = 0; late < 2; late++) {
-        struct fixture source = {.now_us = 1000000 * SECOND}, target;
-        struct msg_device changed = {.tenant = tenant, .device = device_id, .slot = SLOT};
-        begin_target(&target, &source);
-        struct draft draft = make_draft(&target);
-        receive(&target, MSG_CHANGED, &changed, sizeof changed, "");
-        target.now_us += late ? 30 * SECOND : 29 * SECOND;
-        offer(&target, &draft);
-        struct batch *batch = shard_next_batch(target.shard);
-        assert_int_equal(batch != NULL, !late);
-        if (batch != NULL) {
-            assert_int_equal(batch->loads_count, 1);
-            answer(&target, batch, true, false);
-            assert_int_equal(the_device(&target)->status, STATUS_IDLE); /* its rules alone */
-            assert_true(the_device(&target)->rules->rule[0].cooldown_us == 300 * SECOND);
-        }
-        end(&target);
-    }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -501,10 +336,6 @@ int main(void)
         cmocka_unit_test(the_sums_of_its_hour_go_on),
         cmocka_unit_test(the_newest_payload_is_written_there),
         cmocka_unit_test(its_watchers_miss_nothing),
-        cmocka_unit_test(what_is_malformed_is_not_adopted),
-        cmocka_unit_test(sums_of_another_layout_are_rebuilt),
-        cmocka_unit_test(what_is_known_here_is_not_overwritten),
-        cmocka_unit_test(a_change_told_shortly_before_is_loaded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -85,6 +85,44 @@ static void its_word_is_not_clean_while_something_is_in_flight(void **state)
     end(&f);
 }
 
+/* Control's transaction has committed, and its answer was lost with the connection: the view says
+ * it. Only the very next epoch: after others have had it nobody wants to know what it was here. */
+static void what_is_at_rest_is_given_when_the_view_says_whose_it_is(void **state)
+{
+    (void)state;
+    for (uint32_t epoch = away; epoch <= again; epoch++) {
+        struct fixture f;
+        struct msg_slot given = {0};
+        begin_with_others(&f);
+        slot_says(&f, MSG_RELEASE, OTHER, EPOCH, 0);
+        slot_says(&f, MSG_SLOT, OTHER, epoch, 0);
+        struct frame *frame = &shard_output(f.shard)->far[OTHER]->shard[SLOT % LIMIT_SLOTS % 3];
+        assert_int_equal(look(frame, MSG_SNAPSHOT, &given, 0), epoch == away);
+        assert_int_equal(take(frame, MSG_GIVEN, &given, sizeof given), epoch == away);
+        struct msg_slot item = word(&f);
+        if (epoch == away)
+            assert_true(item.epoch == away && item.owner == OTHER && item.flags == SLOT_CLEAN);
+        assert_null(the_device(&f));
+        slot_says(&f, MSG_GIVE, OTHER, epoch, 0); /* late */
+        assert_int_equal(frame->count, 0);
+        end(&f);
+    }
+}
+
+/* At its end a shard rests with what is in flight: that is not given away. */
+static void what_is_closed_with_something_in_flight_is_not_given(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin_with_others(&f);
+    publish(&f, 1, 0);
+    shard_close(f.shard);
+    slot_says(&f, MSG_SLOT, OTHER, away, 0);
+    assert_int_equal(shard_output(f.shard)->far[OTHER]->shard[SLOT % LIMIT_SLOTS % 3].count, 0);
+    commit_all(&f);
+    end(&f);
+}
+
 static void every_edge_is_waited_for_each_time(void **state)
 {
     (void)state;
@@ -269,6 +307,8 @@ int main(void)
         cmocka_unit_test(a_slot_that_is_anothers_is_forgotten),
         cmocka_unit_test(what_is_read_twice_or_late_changes_nothing),
         cmocka_unit_test(its_word_is_not_clean_while_something_is_in_flight),
+        cmocka_unit_test(what_is_at_rest_is_given_when_the_view_says_whose_it_is),
+        cmocka_unit_test(what_is_closed_with_something_in_flight_is_not_given),
         cmocka_unit_test(every_edge_is_waited_for_each_time),
         cmocka_unit_test(edges_may_tell_before_the_view_is_read),
         cmocka_unit_test(connections_go_with_their_node),
