@@ -18,6 +18,7 @@ import ingest
 import memory
 import peers
 import rest
+import running
 from servers import ROOT, Cluster
 from table import Table
 
@@ -93,7 +94,9 @@ def run(options, table, results):
 
 def main():
     options = arguments()
-    results = {"name": options.name, "cores": keep_to_cores()}
+    # What else the machine was doing before is told with the figures.
+    results = {"name": options.name, "cores": keep_to_cores(), "load_before": os.getloadavg()[0]}
+    running.end_well_when_told()
     table = Table()
     try:
         run(options, table, results)
