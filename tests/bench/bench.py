@@ -8,14 +8,17 @@ import subprocess
 import sys
 
 import cluster_distance
+import cluster_hundred
 import cluster_kill
 import cluster_move
 import cluster_planner
 import cluster_scale
+import cluster_wan
 import ingest
 import memory
 import peers
 import rest
+import running
 from servers import ROOT, Cluster
 from table import Table
 
@@ -26,7 +29,9 @@ INGEST = {"throughput": ingest.throughput_part, "latency": ingest.latency_part,
 CLUSTER = {"cluster-kill": cluster_kill.kill_part, "cluster-move": cluster_move.move_part,
            "cluster-planner": cluster_planner.planner_part,
            "cluster-distance": cluster_distance.distance_part,
-           "cluster-scale": cluster_scale.scale_part}
+           "cluster-scale": cluster_scale.scale_part,
+           "cluster-wan": cluster_wan.wan_part,
+           "cluster-hundred": cluster_hundred.hundred_part}
 GROUPS = {"ingest": INGEST, "cluster": CLUSTER}
 CORES = 2
 
@@ -89,7 +94,9 @@ def run(options, table, results):
 
 def main():
     options = arguments()
-    results = {"name": options.name, "cores": keep_to_cores()}
+    # What else the machine was doing before is told with the figures.
+    results = {"name": options.name, "cores": keep_to_cores(), "load_before": os.getloadavg()[0]}
+    running.end_well_when_told()
     table = Table()
     try:
         run(options, table, results)
