@@ -92,10 +92,12 @@ static bool alerts_answer(const PGresult *result, struct batch *batch, struct st
     "SELECT c.n, c.at FROM c WHERE c.at IS NOT NULL AND EXISTS (SELECT FROM telemetry t "          \
     "WHERE t.device_id = c.device AND t.timestamp = c.at AND "                                     \
     "CASE WHEN (t.seq >> 32) = c.key THEN " SQL_SAME " ELSE false END) "                           \
-    "UNION SELECT c.n, t.timestamp FROM (SELECT device, count(*) AS asked FROM c WHERE at IS "     \
-    "NULL "                                                                                        \
-    "GROUP BY device) d CROSS JOIN LATERAL (SELECT *, n.seq >> 32 AS key FROM telemetry n "        \
-    "WHERE n.device_id = d.device ORDER BY n.timestamp DESC, n.seq DESC "                          \
+    "UNION SELECT c.n, t.timestamp FROM (SELECT device, count(*) AS asked, "                       \
+    "CASE WHEN bool_and(since IS NOT NULL) THEN min(since) ELSE '-infinity' END AS since "         \
+    "FROM c WHERE at IS NULL GROUP BY device) d "                                                  \
+    "CROSS JOIN LATERAL (SELECT *, n.seq >> 32 AS key FROM telemetry n "                           \
+    "WHERE n.device_id = d.device AND n.timestamp >= d.since "                                     \
+    "ORDER BY n.timestamp DESC, n.seq DESC "                                                       \
     "LIMIT 4096 + 2 * d.asked) t JOIN c ON c.device = t.device_id AND c.key = t.key "              \
     "WHERE c.at IS NULL AND (c.since IS NULL OR t.timestamp >= c.since) AND " SQL_SAME
 
