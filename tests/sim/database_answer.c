@@ -131,7 +131,7 @@ void db_loads(struct world *self, struct batch *batch)
         load->region = (uint8_t)(device->slot >> MSG_SLOT_BITS);
         load->status = device->status;
         load->last_seen_us = device->last_seen_us;
-        load->newest_us = db_newest(&self->db, index);
+        load->newest_us = self->db.newest_us[index];
         load->rules_count = 0;
         load_rules(self, batch, load, index);
     }
