@@ -253,11 +253,10 @@ static void start(struct world *self)
 
 static void end(struct world *self)
 {
-    faults_heal(self);
-    end_silent(self);
-    connect_all(self);
-    end_probed(self);
-    end_empty(self);
+    static void (*const parts[])(struct world * self) = {faults_heal, end_silent, connect_all,
+                                                         end_probed, end_empty};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts && self->failure[0] == '\0'; i++)
+        parts[i](self);
 }
 
 bool world_run(struct world *self, uint64_t seed, enum mutation mutation, bool tracing)
