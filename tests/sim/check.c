@@ -61,7 +61,8 @@ void check_alert(struct world *self, const struct batch *batch, const struct bat
         fail(self, "P3: rule %u fired without its reading in the same transaction", rule);
 }
 
-/* Its actor knows when it fired last, from its load, its own alerts or a snapshot. */
+/* Its actor knows when it fired last, from its load, its own alerts or a snapshot; of a change it
+ * may not have heard yet. */
 void check_alert_refused(struct world *self, const struct batch_alert *alert, uint32_t rule)
 {
     const struct db_rule *r = &self->db.rule[rule];

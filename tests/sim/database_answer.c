@@ -54,7 +54,6 @@ void db_alerts(struct world *self, const struct process *process, struct batch *
             db->events[db->events_count++] =
                 (struct db_event){alert->event, rule->id, rule->device, alert->fired_at_us};
             rule->rule.last_fired_us = alert->fired_at_us;
-            rule->changed = false;
             alert->fired = true;
             trace(self, "rule %u of device %u fires", index, rule->device);
         } else if (!alert->fired) {

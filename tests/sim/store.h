@@ -30,7 +30,7 @@ struct db_tenant {
 struct db_rule {
     struct uuid id;
     uint32_t device;
-    bool exists, active, changed; /* changed: since it fired last */
+    bool exists, active, changed; /* changed: since it was made */
     struct batch_rule rule;
 };
 struct db_row {
