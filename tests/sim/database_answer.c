@@ -56,7 +56,7 @@ void db_alerts(struct world *self, const struct process *process, struct batch *
             rule->rule.last_fired_us = alert->fired_at_us;
             alert->fired = true;
             trace(self, "rule %u of device %u fires", index, rule->device);
-        } else if (!alert->fired) {
+        } else if (!alert->fired && is_first(batch, i)) {
             check_alert_refused(self, alert, index);
         }
     }
