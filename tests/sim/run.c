@@ -108,6 +108,7 @@ static void run_until(struct world *self, int64_t until_us)
 static void settle(struct world *self)
 {
     int64_t until_us = self->now_us + SETTLE_US;
+    faults_need_somebody(self);
     while (!world_is_settled(self) && self->failure[0] == '\0') {
         for (unsigned n = 0; n < 16; n++)
             step(self);
