@@ -126,18 +126,18 @@ static void trouble_database(struct world *self)
 static void befall(struct world *self)
 {
     struct process *process = choose_process(self);
-    uint64_t kind = random_below(self, 7);
+    uint64_t kind = random_below(self, 11);
     if (process == NULL)
         return;
-    if (kind == 0 && !self->plan.refusing)
+    if (kind < 3 && !self->plan.refusing)
         crash(self, process);
-    else if (kind == 1 && !self->plan.refusing)
+    else if (kind == 3 && !self->plan.refusing)
         replace(self, process);
-    else if (kind == 2)
+    else if (kind < 6)
         pause_process(self, process);
-    else if (kind == 3)
+    else if (kind == 6)
         cut_from_database(self, process);
-    else if (kind == 4 && self->plan.places > 1)
+    else if (kind < 9 && self->plan.places > 1)
         cut_nodes(self);
     else
         trouble_database(self);
@@ -240,7 +240,7 @@ static void change(struct world *self)
 static void strike(struct world *self)
 {
     unsigned kind = (unsigned)random_below(self, 100);
-    if (kind < (self->plan.storm ? 45 : 15)) {
+    if (kind < (self->plan.storm ? 50 : 15)) {
         if (self->plan.storm)
             befall(self);
         else if (random_percent(self, 40))
@@ -249,7 +249,7 @@ static void strike(struct world *self)
             pause_process(self, choose_process(self));
         else
             cut_nodes(self);
-    } else if (kind < 70 && self->plan.places > 1) {
+    } else if (kind < 75 && self->plan.places > 1) {
         order(self);
     } else {
         change(self);
