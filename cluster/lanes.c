@@ -13,7 +13,8 @@
 struct parcel {
     struct parcel *next, **at; /* in its lane */
     uint16_t slot;
-    bool sent; /* in the lane's epoch */
+    uint8_t kind; /* enum msg_kind */
+    bool sent;    /* in the lane's epoch */
     uint32_t name;
     size_t size;
     uint8_t item[];
@@ -206,10 +207,9 @@ static void send_parcel(struct lanes *self, struct lane *lane, struct parcel *pa
     self->events.send(self->events.context, lane->owner, parcel->slot, parcel->item, parcel->size);
 }
 
-void lanes_redirect(lanes_t *self, uint32_t item, unsigned region)
+static void redirect(struct lanes *self, struct parcel *parcel, unsigned region)
 {
-    struct parcel *parcel = find(self, item);
-    if (parcel == NULL || region >= LIMIT_REGIONS || region == parcel->slot >> MSG_SLOT_BITS)
+    if (region >= LIMIT_REGIONS || region == parcel->slot >> MSG_SLOT_BITS)
         return;
     take_out(self, parcel);
     parcel->slot = msg_slot(region, parcel->slot % LIMIT_SLOTS);
@@ -218,6 +218,34 @@ void lanes_redirect(lanes_t *self, uint32_t item, unsigned region)
     put_last(lane, parcel);
     if (may_send(self, lane))
         send_parcel(self, lane, parcel);
+}
+
+void lanes_redirect(lanes_t *self, uint32_t item, unsigned region)
+{
+    struct parcel *parcel = find(self, item);
+    if (parcel != NULL)
+        redirect(self, parcel, region);
+}
+
+static bool is_reading_of(const struct parcel *parcel, const struct uuid *device)
+{
+    const struct msg_reading *reading = frame_item_fixed((void *)(uintptr_t)parcel->item);
+    struct uuid named = parcel->kind == MSG_READING ? reading->device : (struct uuid){0};
+    return parcel->kind == MSG_READING && uuid_equal(&named, device);
+}
+
+void lanes_redirect_device(lanes_t *self, const struct uuid *device, uint16_t slot, unsigned region)
+{
+    for (unsigned r = 0; r < LIMIT_REGIONS; r++) {
+        struct parcel *next, *parcel = NULL;
+        if (r != region && self->lane[r] != NULL)
+            parcel = self->lane[r][slot % LIMIT_SLOTS].first;
+        for (; parcel != NULL; parcel = next) {
+            next = parcel->next;
+            if (is_reading_of(parcel, device))
+                redirect(self, parcel, region);
+        }
+    }
 }
 
 static size_t size_of(enum msg_kind kind, const struct span *texts, size_t count)
@@ -233,6 +261,7 @@ size_t lanes_add(lanes_t *self, uint16_t slot, enum msg_kind kind, const void *f
 {
     struct lane *lane = lane_of(self, slot);
     struct parcel *parcel = parcel_new(self, slot, size_of(kind, texts, texts_count));
+    parcel->kind = (uint8_t)kind;
     frame_item_write(parcel->item, kind, fixed, texts, texts_count);
     ((struct msg_ref *)frame_item_fixed(parcel->item))->again = 0;
     put_last(lane, parcel);
