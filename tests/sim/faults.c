@@ -300,6 +300,8 @@ void faults_need_somebody(struct world *self)
             process_start(self, i);
             return;
         }
+    for (uint8_t i = 0; i < self->plan.places; i++)
+        member_cancel_drain(self, i);
 }
 
 void faults_heal(struct world *self)
@@ -310,5 +312,5 @@ void faults_heal(struct world *self)
     memset(self->cut, 0, sizeof self->cut);
     for (uint32_t i = 0; i < self->processes; i++)
         if (self->process[i] != NULL)
-            self->process[i]->paused_until_us = self->process[i]->cut_until_us = 0;
+            process_go_on(self, self->process[i]);
 }

@@ -45,6 +45,8 @@ void process_start(struct world *self, uint8_t place);
 bool process_registers(struct world *self, struct process *process);
 /* At once; what the database has received of it may still be done. */
 void process_end(struct world *self, struct process *process, const char *why);
+/* It is neither paused nor cut off any more. */
+void process_go_on(struct world *self, struct process *process);
 /* Goes on with a stop in order. */
 void process_stop(struct world *self, struct process *process);
 void process_free(struct world *self, uint32_t id);
