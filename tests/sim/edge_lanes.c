@@ -137,6 +137,7 @@ void edge_home(struct world *self, struct sim_edge *edge, const struct uuid *id,
         if (own) {
             edge->device_home[d] = (int8_t)region;
             lanes_redirect_device(edge->lanes, id, (uint16_t)slot_of(id), region);
+            edge->strays += edge->items; /* the wrong owner may hold what moves */
         }
         if (own || tenants)
             on_tell(edge, msg_slot(region, slot_of(&device->id)));
