@@ -97,7 +97,7 @@ static void cut_nodes(struct world *self)
     struct cut cut = {up_to(self, 7 * SECOND_US), random_percent(self, 60)};
     bool both = random_percent(self, 60);
     if (!self->plan.storm)
-        cut = (struct cut){up_to(self, SECOND_US), false};
+        cut = (struct cut){up_to(self, SECOND_US * 2 / 5), false};
     self->cut[from][to] = cut;
     if (both)
         self->cut[to][from] = cut;

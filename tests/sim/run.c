@@ -28,6 +28,8 @@ static const char *unrest_of_process(const struct world *self, const struct proc
         return "a process has no connection to the database";
     if (control->version != self->db.version || control->sweeping)
         return control->sweeping ? "a process reads its devices" : "a view is old";
+    if (moves_count(control->moves) > 0)
+        return "slots are on their way";
     if (mesh_has_waiting(process) || process->mesh.view_changed)
         return "a link waits";
     for (uint32_t i = 0; i < process->shards; i++)
