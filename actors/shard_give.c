@@ -79,7 +79,7 @@ void shard_give(struct shard *self, const struct msg_slot *order)
     struct shard_far *far = order->owner < self->out.far_end ? self->out.far[order->owner] : NULL;
     if (far == NULL)
         return; /* it has died since: whoever follows it loads them */
-    unsigned shard = order->slot % LIMIT_SLOTS % far->shards;
+    unsigned shard = (unsigned)order->slot % LIMIT_SLOTS % far->shards;
     struct giving g = {.self = self, .to = &far->shard[shard], .order = order};
     if (!far->gave[shard])
         interest_keys(&self->interest, INTEREST_ANY, give_watchers, &g);
@@ -132,8 +132,13 @@ void shard_take_snapshot(struct shard *self, const struct item *item)
     struct uuid tenant = s->tenant, id = s->device;
     /* Open, or released before it came: nothing of its devices may be in flight any more. */
     bool too_late = s->epoch < slot->epoch || slot->hold > HOLD_OPENING;
-    if (too_late || s->status >= STATUSES || shard_find_at(self, &id, s->slot) != TABLE_NONE)
-        return; /* it was loaded meanwhile, or will be */
+    if (s->status >= STATUSES || shard_find_at(self, &id, s->slot) != TABLE_NONE)
+        return; /* it was loaded meanwhile */
+    if (too_late && s->epoch == slot->epoch && slot->hold == HOLD_OPEN &&
+        s->status != STATUS_OFFLINE)
+        shard_activate(self, &tenant, &id, s->slot); /* its timers are to be watched */
+    if (too_late)
+        return; /* or will be */
     uint32_t handle = shard_make(self, &tenant, &id, s->slot);
     struct device *device = shard_device(self, handle);
     device->state = DEVICE_LIVE;

@@ -13,7 +13,9 @@
 struct parcel {
     struct parcel *next, **at; /* in its lane */
     uint16_t slot;
-    bool sent; /* in the lane's epoch */
+    uint8_t kind; /* enum msg_kind */
+    bool begins;  /* READING: the first of its PUBLISH */
+    bool sent;    /* in the lane's epoch */
     uint32_t name;
     size_t size;
     uint8_t item[];
@@ -25,6 +27,7 @@ struct lane {
     uint16_t life; /* of the owner, when `met` */
     bool met;      /* the owner was alive since he is the owner */
     bool waits;    /* for that word */
+    bool amid;     /* a PUBLISH: its last reading is to come */
     int64_t wait_until_us;
     struct parcel *first, **end; /* in the order in which they came; end NULL: not used yet */
 };
@@ -206,10 +209,9 @@ static void send_parcel(struct lanes *self, struct lane *lane, struct parcel *pa
     self->events.send(self->events.context, lane->owner, parcel->slot, parcel->item, parcel->size);
 }
 
-void lanes_redirect(lanes_t *self, uint32_t item, unsigned region)
+static void redirect(struct lanes *self, struct parcel *parcel, unsigned region)
 {
-    struct parcel *parcel = find(self, item);
-    if (parcel == NULL || region >= LIMIT_REGIONS || region == parcel->slot >> MSG_SLOT_BITS)
+    if (region >= LIMIT_REGIONS || region == parcel->slot >> MSG_SLOT_BITS)
         return;
     take_out(self, parcel);
     parcel->slot = msg_slot(region, parcel->slot % LIMIT_SLOTS);
@@ -218,6 +220,44 @@ void lanes_redirect(lanes_t *self, uint32_t item, unsigned region)
     put_last(lane, parcel);
     if (may_send(self, lane))
         send_parcel(self, lane, parcel);
+}
+
+void lanes_redirect(lanes_t *self, uint32_t item, unsigned region)
+{
+    struct parcel *parcel = find(self, item);
+    if (parcel != NULL)
+        redirect(self, parcel, region);
+}
+
+static const struct msg_reading *reading_of(const struct parcel *parcel)
+{
+    return parcel->kind == MSG_READING ? frame_item_fixed((void *)(uintptr_t)parcel->item) : NULL;
+}
+
+/* Of a PUBLISH that was answered in part the rest stays: it was refused, so is its end to be. */
+static void redirect_readings(struct lanes *self, struct parcel *parcel, const struct uuid *device,
+                              unsigned region)
+{
+    bool whole = false;
+    for (struct parcel *next; parcel != NULL; parcel = next) {
+        const struct msg_reading *reading = reading_of(parcel);
+        next = parcel->next;
+        if (reading == NULL)
+            continue;
+        struct uuid named = reading->device;
+        bool last = reading->flags & MSG_LAST;
+        whole |= parcel->begins;
+        if (whole && uuid_equal(&named, device))
+            redirect(self, parcel, region);
+        whole &= !last;
+    }
+}
+
+void lanes_redirect_device(lanes_t *self, const struct uuid *device, uint16_t slot, unsigned region)
+{
+    for (unsigned r = 0; r < LIMIT_REGIONS; r++)
+        if (r != region && self->lane[r] != NULL)
+            redirect_readings(self, self->lane[r][slot % LIMIT_SLOTS].first, device, region);
 }
 
 static size_t size_of(enum msg_kind kind, const struct span *texts, size_t count)
@@ -233,7 +273,12 @@ size_t lanes_add(lanes_t *self, uint16_t slot, enum msg_kind kind, const void *f
 {
     struct lane *lane = lane_of(self, slot);
     struct parcel *parcel = parcel_new(self, slot, size_of(kind, texts, texts_count));
+    parcel->kind = (uint8_t)kind;
     frame_item_write(parcel->item, kind, fixed, texts, texts_count);
+    if (kind == MSG_READING) {
+        parcel->begins = !lane->amid;
+        lane->amid = !(reading_of(parcel)->flags & MSG_LAST);
+    }
     ((struct msg_ref *)frame_item_fixed(parcel->item))->again = 0;
     put_last(lane, parcel);
     if (may_send(self, lane))

@@ -57,6 +57,10 @@ struct msg_ref lanes_ref(const lanes_t *self);
 size_t lanes_answered(lanes_t *self, uint32_t item);
 /* It is for the slot of the same number in another region: it goes there, behind what is there. */
 void lanes_redirect(lanes_t *self, uint32_t item, unsigned region);
+/* The device is at home in that region: all its readings go there, in their order, before any newer
+ * one does. (Whoever got them for another region's slot stores none of them.) */
+void lanes_redirect_device(lanes_t *self, const struct uuid *device, uint16_t slot,
+                           unsigned region);
 /* MSG_NODE or MSG_SLOT. */
 void lanes_take(lanes_t *self, const struct item *item, int64_t now_us);
 /* To be called every 100 ms or so. */

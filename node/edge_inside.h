@@ -115,6 +115,9 @@ void edge_lanes_interest(struct edge *self, const struct uuid *tenant, const str
                          unsigned bits);
 /* A tenant or device is at home in that region: before anything is given away for it. */
 void edge_lanes_home(struct edge *self, const struct uuid *id, unsigned region);
+/* The same, kept only where this edge took it for at home elsewhere. `device` NULL: the tenant. */
+void edge_lanes_learn(struct edge *self, const struct uuid *tenant, const struct uuid *device,
+                      unsigned region);
 /* MSG_NODE, MSG_SLOT or MSG_HOME. */
 void edge_lanes_take(struct edge *self, const struct item *item);
 /* In this turn the slot came to another owner. */

@@ -162,8 +162,17 @@ static void on_node(void *context, uint16_t number, uint16_t life, unsigned shar
 
 void edge_lanes_home(struct edge *self, const struct uuid *id, unsigned region)
 {
-    if (region > 0 && region < LIMIT_REGIONS && homes_add(&self->lanes->homes, id, region))
-        on_tell(self, msg_slot(region, slot_of(id)));
+    if (region >= LIMIT_REGIONS || !homes_add(&self->lanes->homes, id, region))
+        return;
+    on_tell(self, msg_slot(region, slot_of(id)));
+    lanes_redirect_device(self->lanes->lanes, id, (uint16_t)slot_of(id), region);
+}
+
+void edge_lanes_learn(struct edge *self, const struct uuid *tenant, const struct uuid *device,
+                      unsigned region)
+{
+    if (edge_slot(self, tenant, device) >> MSG_SLOT_BITS != region)
+        edge_lanes_home(self, device != NULL ? device : tenant, region);
 }
 
 void edge_lanes_take(struct edge *self, const struct item *item)

@@ -145,7 +145,7 @@ void edge_live_answer(struct edge *self, struct request *answered)
     if (at == NULL || *at == NULL)
         return;
     if (answered->status == 200) {
-        edge_lanes_home(self, &answered->device, answered->region);
+        edge_lanes_learn(self, &live->claims.tenant, &answered->device, answered->region);
         if ((*at)->confirm)
             send_about(live, "subscription_confirmed", &answered->device);
     } else if (answered->status == 503) {

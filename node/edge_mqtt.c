@@ -311,8 +311,8 @@ void edge_mqtt_login(struct edge *self, struct request *answered)
     };
     const struct principal *who = &answered->principal;
     if (auth.accepted)
-        edge_lanes_home(self, who->kind == PRINCIPAL_DEVICE ? &who->device : &who->tenant,
-                        answered->region);
+        edge_lanes_learn(self, &who->tenant, who->kind == PRINCIPAL_DEVICE ? &who->device : NULL,
+                         answered->region);
     struct session_env env = edge_mqtt_env(conn);
     int rc = session_auth(conn->session, &env, &auth);
     edge_mqtt_dirty(conn);

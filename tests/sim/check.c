@@ -61,7 +61,8 @@ void check_alert(struct world *self, const struct batch *batch, const struct bat
         fail(self, "P3: rule %u fired without its reading in the same transaction", rule);
 }
 
-/* Its actor knows when it fired last, from its load, its own alerts or a snapshot. */
+/* Its actor knows when it fired last, from its load, its own alerts or a snapshot; of a change it
+ * may not have heard yet. */
 void check_alert_refused(struct world *self, const struct batch_alert *alert, uint32_t rule)
 {
     const struct db_rule *r = &self->db.rule[rule];
@@ -129,21 +130,45 @@ static const struct db_hour *find_hour(const struct database *db, uint32_t devic
     return NULL;
 }
 
+static void check_hour(struct world *self, uint32_t device, int64_t hour_us)
+{
+    const struct db_hour *row = find_hour(&self->db, device, hour_us);
+    struct hour_stats expected;
+    if (hour_us >= hour_of(self->db.newest_us[device]))
+        return;
+    db_sum_hour(self, device, hour_us, &expected);
+    if (expected.samples > 0 && (row == NULL || !same_stats(self, row, &expected)))
+        fail(self, "hour %" PRId64 " of device %u %s", (int64_t)(hour_us / HOUR_US), device,
+             row == NULL ? "has no row" : "is summed up wrong");
+}
+
 /* Every hour before that of the newest reading has its row, and it says what the readings say. */
 void check_hours(struct world *self, uint32_t device)
 {
-    int64_t newest = hour_of(db_newest(&self->db, device)), done = 0;
+    int64_t done = 0;
     for (uint32_t i = self->db.newest_row[device]; i != UINT32_MAX; i = self->db.rows[i].next) {
-        int64_t hour = hour_of(self->db.rows[i].timestamp_us);
-        if (hour >= newest || hour == done)
+        int64_t hour_us = hour_of(self->db.rows[i].timestamp_us);
+        if (hour_us != done)
+            check_hour(self, device, hour_us);
+        done = hour_us;
+    }
+}
+
+/* Of those that a transaction can have changed. */
+void check_batch_hours(struct world *self, const struct batch *batch, const int64_t *former_us)
+{
+    int64_t done = 0;
+    uint32_t done_device = DEVICES;
+    for (uint32_t i = 0; i < batch->rows_count; i++) {
+        uint32_t device = db_find_device(&self->db, &batch->rows[i].device);
+        int64_t hour_us = hour_of(batch->rows[i].timestamp_us);
+        if (device == done_device && hour_us == done)
             continue;
-        const struct db_hour *row = find_hour(&self->db, device, hour);
-        struct hour_stats expected;
-        db_sum_hour(self, device, hour, &expected);
-        if (row == NULL || !same_stats(self, row, &expected))
-            fail(self, "hour %" PRId64 " of device %u %s", (int64_t)(hour / HOUR_US), device,
-                 row == NULL ? "has no row" : "is summed up wrong");
-        done = hour;
+        check_hour(self, device, hour_us);
+        if (device != done_device && former_us[device] != 0)
+            check_hour(self, device, hour_of(former_us[device]));
+        done = hour_us;
+        done_device = device;
     }
 }
 
@@ -212,6 +237,6 @@ void check_latest(struct world *self)
 {
     for (uint32_t i = 0; i < DEVICES; i++)
         if (!self->plan.future && !self->plan.refusing &&
-            self->db.device[i].latest_us != db_newest(&self->db, i))
+            self->db.device[i].latest_us != self->db.newest_us[i])
             fail(self, "latest of device %u is not its newest reading", i);
 }

@@ -309,7 +309,7 @@ void check_empty(struct world *self)
 {
     for (uint32_t i = 0; i < self->processes; i++) {
         const struct process *process = self->process[i];
-        if (process == NULL || process->phase == PROCESS_ENDED)
+        if (process == NULL || process->phase != PROCESS_RUNNING)
             continue;
         for (uint32_t s = 0; s < process->shards; s++) {
             const struct shard_counts *counts = shard_count(process->shard[s].shard);

@@ -223,6 +223,8 @@ static void have_voted(struct world *self, struct process *process)
 static bool vote(struct world *self, struct process *process)
 {
     struct sim_control *control = &process->control;
+    if (!lease_thread_may_judge(self, process))
+        return false;
     for (uint16_t n = 0; n < NUMBERS; n++) {
         struct suspect *suspect = &control->suspects[n];
         const struct view_node *node = &control->nodes[n];

@@ -109,6 +109,7 @@ void db_free(struct database *self)
     free(self->changes);
     free(self->slots);
     free(self->slot_index);
+    free(self->old_slots);
 }
 
 uint32_t db_find_device(const struct database *self, const struct uuid *id)
@@ -117,15 +118,6 @@ uint32_t db_find_device(const struct database *self, const struct uuid *id)
     while (i < DEVICES && !uuid_equal(&self->device[i].id, id))
         i++;
     return i;
-}
-
-int64_t db_newest(const struct database *self, uint32_t device)
-{
-    int64_t newest = 0;
-    for (uint32_t i = self->newest_row[device]; i != UINT32_MAX; i = self->rows[i].next)
-        if (self->rows[i].timestamp_us > newest)
-            newest = self->rows[i].timestamp_us;
-    return newest;
 }
 
 /* ---- readings and hours ---- */
@@ -152,6 +144,8 @@ static void store_row(struct world *self, const struct batch *batch, const struc
         .must = check_must(self, device),
     };
     db->newest_row[device] = db->rows_count++;
+    if (row->timestamp_us > db->newest_us[device])
+        db->newest_us[device] = row->timestamp_us;
     check_order(self, row);
     check_row(self, batch, row);
 }
@@ -319,12 +313,14 @@ int db_execute(struct world *self, struct process *process, struct batch *batch,
     if (writes && !member_is_served(&self->db.member[process->place], process->incarnation) &&
         self->mutation != MUTATION_fence_off)
         return ERR_FENCED;
+    int64_t former_us[DEVICES];
+    memcpy(former_us, self->db.newest_us, sizeof former_us);
     if (writes)
         store(self, process, batch, again);
     db_checks(self, batch);
     db_loads(self, batch);
-    for (uint32_t i = 0; i < DEVICES && batch->rows_count > 0 && !self->plan.refusing; i++)
-        check_hours(self, i);
+    if (!self->plan.refusing)
+        check_batch_hours(self, batch, former_us);
     return 0;
 }
 

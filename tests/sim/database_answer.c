@@ -54,10 +54,9 @@ void db_alerts(struct world *self, const struct process *process, struct batch *
             db->events[db->events_count++] =
                 (struct db_event){alert->event, rule->id, rule->device, alert->fired_at_us};
             rule->rule.last_fired_us = alert->fired_at_us;
-            rule->changed = false;
             alert->fired = true;
             trace(self, "rule %u of device %u fires", index, rule->device);
-        } else if (!alert->fired) {
+        } else if (!alert->fired && is_first(batch, i)) {
             check_alert_refused(self, alert, index);
         }
     }
@@ -131,7 +130,7 @@ void db_loads(struct world *self, struct batch *batch)
         load->region = (uint8_t)(device->slot >> MSG_SLOT_BITS);
         load->status = device->status;
         load->last_seen_us = device->last_seen_us;
-        load->newest_us = db_newest(&self->db, index);
+        load->newest_us = self->db.newest_us[index];
         load->rules_count = 0;
         load_rules(self, batch, load, index);
     }

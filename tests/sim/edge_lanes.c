@@ -134,8 +134,11 @@ void edge_home(struct world *self, struct sim_edge *edge, const struct uuid *id,
         bool own = uuid_equal(&device->id, id) && edge->device_home[d] < 0;
         bool tenants = uuid_equal(&self->db.tenant[device->tenant].id, id) &&
                        edge->tenant_home[device->tenant] < 0;
-        if (own)
+        if (own) {
             edge->device_home[d] = (int8_t)region;
+            lanes_redirect_device(edge->lanes, id, (uint16_t)slot_of(id), region);
+            edge->strays += edge->items; /* the wrong owner may hold what moves */
+        }
         if (own || tenants)
             on_tell(edge, msg_slot(region, slot_of(&device->id)));
     }
@@ -182,15 +185,22 @@ static void say_presence(struct world *self, struct sim_edge *edge, const struct
                   &presence, NULL, 0);
 }
 
+/* What a login tells of, where the edge took it for at home elsewhere. */
+static void learn_home(struct world *self, struct sim_edge *edge, const struct client *client)
+{
+    const struct db_device *device = &self->db.device[client->device];
+    const struct db_tenant *tenant = &self->db.tenant[device->tenant];
+    unsigned region = client->own ? device->slot >> MSG_SLOT_BITS : tenant->region;
+    uint32_t named = client->own ? client->device : DEVICES;
+    if (edge_slot(self, edge, device->tenant, named) >> MSG_SLOT_BITS != region)
+        edge_home(self, edge, client->own ? &device->id : &tenant->id, region);
+}
+
 void edge_tell_presence(struct world *self, struct sim_edge *edge, const struct client *client,
                         bool here)
 {
-    if (here) /* what a login tells of */
-        edge_home(self, edge,
-                  client->own ? &self->db.device[client->device].id
-                              : &self->db.tenant[self->db.device[client->device].tenant].id,
-                  client->own ? self->db.device[client->device].slot >> MSG_SLOT_BITS
-                              : self->db.tenant[self->db.device[client->device].tenant].region);
+    if (here)
+        learn_home(self, edge, client);
     say_claim(self, edge, client, here);
     say_presence(self, edge, client, here);
     task_wake(self, &edge->thread.task);

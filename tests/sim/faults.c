@@ -97,7 +97,7 @@ static void cut_nodes(struct world *self)
     struct cut cut = {up_to(self, 7 * SECOND_US), random_percent(self, 60)};
     bool both = random_percent(self, 60);
     if (!self->plan.storm)
-        cut = (struct cut){up_to(self, SECOND_US), false};
+        cut = (struct cut){up_to(self, SECOND_US * 2 / 5), false};
     self->cut[from][to] = cut;
     if (both)
         self->cut[to][from] = cut;
@@ -126,18 +126,18 @@ static void trouble_database(struct world *self)
 static void befall(struct world *self)
 {
     struct process *process = choose_process(self);
-    uint64_t kind = random_below(self, 7);
+    uint64_t kind = random_below(self, 11);
     if (process == NULL)
         return;
-    if (kind == 0 && !self->plan.refusing)
+    if (kind < 3 && !self->plan.refusing)
         crash(self, process);
-    else if (kind == 1 && !self->plan.refusing)
+    else if (kind == 3 && !self->plan.refusing)
         replace(self, process);
-    else if (kind == 2)
+    else if (kind < 6)
         pause_process(self, process);
-    else if (kind == 3)
+    else if (kind == 6)
         cut_from_database(self, process);
-    else if (kind == 4 && self->plan.places > 1)
+    else if (kind < 9 && self->plan.places > 1)
         cut_nodes(self);
     else
         trouble_database(self);
@@ -240,7 +240,7 @@ static void change(struct world *self)
 static void strike(struct world *self)
 {
     unsigned kind = (unsigned)random_below(self, 100);
-    if (kind < (self->plan.storm ? 45 : 15)) {
+    if (kind < (self->plan.storm ? 50 : 15)) {
         if (self->plan.storm)
             befall(self);
         else if (random_percent(self, 40))
@@ -249,7 +249,7 @@ static void strike(struct world *self)
             pause_process(self, choose_process(self));
         else
             cut_nodes(self);
-    } else if (kind < 70 && self->plan.places > 1) {
+    } else if (kind < 75 && self->plan.places > 1) {
         order(self);
     } else {
         change(self);
@@ -300,6 +300,8 @@ void faults_need_somebody(struct world *self)
             process_start(self, i);
             return;
         }
+    for (uint8_t i = 0; i < self->plan.places; i++)
+        member_cancel_drain(self, i);
 }
 
 void faults_heal(struct world *self)
@@ -310,5 +312,5 @@ void faults_heal(struct world *self)
     memset(self->cut, 0, sizeof self->cut);
     for (uint32_t i = 0; i < self->processes; i++)
         if (self->process[i] != NULL)
-            self->process[i]->paused_until_us = self->process[i]->cut_until_us = 0;
+            process_go_on(self, self->process[i]);
 }

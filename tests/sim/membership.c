@@ -19,9 +19,21 @@ bool member_is_served(const struct db_member *self, int64_t incarnation)
            (self->state == MEMBER_ACTIVE || self->state == MEMBER_DRAINING);
 }
 
+/* What a mutation takes for the newest view later. */
+static void keep_view(struct world *self)
+{
+    struct database *db = &self->db;
+    if (db->old_slots == NULL)
+        db->old_slots = xcalloc(db->slots_count, sizeof *db->old_slots);
+    memcpy(db->old_slots, db->slots, db->slots_count * sizeof *db->slots);
+    memcpy(db->old_member, db->member, sizeof db->member);
+}
+
 /* The view has another version; some are told at once. */
 static void publish(struct world *self)
 {
+    if (self->mutation == MUTATION_view_back && random_percent(self, 20))
+        keep_view(self);
     self->db.version++;
     for (uint32_t i = 0; i < self->processes; i++)
         if (self->process[i] != NULL && self->process[i]->phase != PROCESS_REGISTERING &&
@@ -116,9 +128,8 @@ int member_leave(struct world *self, const struct process *process)
 
 /* ---- reading ---- */
 
-void member_read(struct world *self, int64_t since, struct view_read *ret_read)
+static void read_rows(const struct database *db, int64_t since, struct view_read *ret_read)
 {
-    const struct database *db = &self->db;
     *ret_read = (struct view_read){.version = db->version, .changes = db->changes_count};
     if (db->version == since)
         return;
@@ -144,6 +155,18 @@ void member_read(struct world *self, int64_t since, struct view_read *ret_read)
         if (row->target != NOBODY && !member_lives(&db->member[row->target]))
             row->target = NOBODY;
     }
+}
+
+void member_read(struct world *self, int64_t since, struct view_read *ret_read)
+{
+    struct database old = self->db;
+    bool back =
+        self->mutation == MUTATION_view_back && old.old_slots != NULL && random_percent(self, 10);
+    if (back) {
+        old.slots = old.old_slots;
+        memcpy(old.member, old.old_member, sizeof old.member);
+    }
+    read_rows(&old, since, ret_read);
 }
 
 /* INT64_MAX: nothing in sight. */

@@ -45,6 +45,8 @@ void process_start(struct world *self, uint8_t place);
 bool process_registers(struct world *self, struct process *process);
 /* At once; what the database has received of it may still be done. */
 void process_end(struct world *self, struct process *process, const char *why);
+/* It is neither paused nor cut off any more. */
+void process_go_on(struct world *self, struct process *process);
 /* Goes on with a stop in order. */
 void process_stop(struct world *self, struct process *process);
 void process_free(struct world *self, uint32_t id);
@@ -158,7 +160,6 @@ void db_loads(struct world *self, struct batch *batch);
 uint32_t db_find_device(const struct database *self, const struct uuid *id); /* DEVICES: none */
 void db_sum_hour(const struct world *self, uint32_t device, int64_t hour_us,
                  struct hour_stats *ret_stats);
-int64_t db_newest(const struct database *self, uint32_t device); /* 0: no reading */
 /* An operator changes a rule, or removes or makes a device. */
 void db_change_rule(struct world *self);
 void db_change_device(struct world *self, uint32_t device);
@@ -170,6 +171,8 @@ void check_alert(struct world *self, const struct batch *batch, const struct bat
 void check_alert_refused(struct world *self, const struct batch_alert *alert, uint32_t rule);
 void check_touch(struct world *self, uint32_t device);
 void check_hours(struct world *self, uint32_t device);
+/* `former_us`: of each device's newest reading before the transaction. */
+void check_batch_hours(struct world *self, const struct batch *batch, const int64_t *former_us);
 void check_answer(struct world *self, const struct publish *publish);
 void check_all_answered(struct world *self);
 void check_probed(struct world *self, int64_t since_us);

@@ -75,6 +75,18 @@ static void remove_thread(struct world *self, struct thread *thread)
     task_remove(self, &thread->task);
 }
 
+static void wake_thread(struct world *self, struct thread *thread)
+{
+    task_wake(self, &thread->task);
+}
+
+void process_go_on(struct world *self, struct process *process)
+{
+    process->paused_until_us = process->cut_until_us = 0;
+    if (process->phase != PROCESS_ENDED)
+        each_thread(process, self, wake_thread);
+}
+
 /* ---- start ---- */
 
 void process_start(struct world *self, uint8_t place)

@@ -28,6 +28,8 @@ static const char *unrest_of_process(const struct world *self, const struct proc
         return "a process has no connection to the database";
     if (control->version != self->db.version || control->sweeping)
         return control->sweeping ? "a process reads its devices" : "a view is old";
+    if (moves_count(control->moves) > 0)
+        return "slots are on their way";
     if (mesh_has_waiting(process) || process->mesh.view_changed)
         return "a link waits";
     for (uint32_t i = 0; i < process->shards; i++)
@@ -108,6 +110,7 @@ static void run_until(struct world *self, int64_t until_us)
 static void settle(struct world *self)
 {
     int64_t until_us = self->now_us + SETTLE_US;
+    faults_need_somebody(self);
     while (!world_is_settled(self) && self->failure[0] == '\0') {
         for (unsigned n = 0; n < 16; n++)
             step(self);
@@ -253,11 +256,10 @@ static void start(struct world *self)
 
 static void end(struct world *self)
 {
-    faults_heal(self);
-    end_silent(self);
-    connect_all(self);
-    end_probed(self);
-    end_empty(self);
+    static void (*const parts[])(struct world * self) = {faults_heal, end_silent, connect_all,
+                                                         end_probed, end_empty};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts && self->failure[0] == '\0'; i++)
+        parts[i](self);
 }
 
 bool world_run(struct world *self, uint64_t seed, enum mutation mutation, bool tracing)

@@ -30,7 +30,7 @@ struct db_tenant {
 struct db_rule {
     struct uuid id;
     uint32_t device;
-    bool exists, active, changed; /* changed: since it fired last */
+    bool exists, active, changed; /* changed: since it was made */
     struct batch_rule rule;
 };
 struct db_row {
@@ -83,7 +83,8 @@ struct database {
     struct db_rule rule[RULES];
     uint32_t rules_made;
     struct db_row *rows;
-    uint32_t newest_row[DEVICES]; /* UINT32_MAX: none */
+    uint32_t newest_row[DEVICES]; /* stored last; UINT32_MAX: none */
+    int64_t newest_us[DEVICES];   /* timestamps of the newest readings; 0: none */
     struct db_event *events;
     struct db_hour *hours;
     uint32_t rows_count, rows_cap, events_count, events_cap, hours_count, hours_cap;
@@ -98,4 +99,6 @@ struct database {
     struct db_vote votes[PLACES * PLACES];
     uint32_t votes_count;
     int64_t version, made_us, hold_down_us;
+    struct db_member old_member[PLACES]; /* an old view, of a mutation; old_slots NULL: none */
+    struct db_slot *old_slots;
 };

@@ -9,6 +9,16 @@
 
 /* ---- shards ---- */
 
+static void ignore_epoch(struct held_slot *slot, struct msg_ref *ref)
+{
+    if (slot->hold == HOLD_OPEN)
+        ref->epoch = slot->epoch;
+    if (slot->hold != HOLD_CLOSED || slot->epoch == 0)
+        return;
+    slot->epoch = ref->epoch;
+    slot->hold = HOLD_OPEN;
+}
+
 /* What the checker must know of what comes, and what a mutation does to it. */
 static void look_at_item(struct world *self, struct sim_shard *shard, const struct item *item)
 {
@@ -21,9 +31,8 @@ static void look_at_item(struct world *self, struct sim_shard *shard, const stru
               reading->flags & MSG_DUP ? " DUP" : "", ref->again ? " again" : "", ref->slot,
               ref->epoch);
         check_delivered(self, reading);
-        const struct held_slot *slot = shard_slot(shard->shard, ref->slot);
-        if (self->mutation == MUTATION_epoch_ignored && slot->hold == HOLD_OPEN)
-            ref->epoch = slot->epoch;
+        if (self->mutation == MUTATION_epoch_ignored)
+            ignore_epoch(shard_slot(shard->shard, ref->slot), ref);
     }
     if (item->kind == MSG_SNAPSHOT && self->mutation == MUTATION_snapshot_unfired)
         for (uint32_t i = 0; i < snapshot->rules_count; i++)
