@@ -16,7 +16,7 @@
 /* This node, its incarnation, its slot, and the epoch in which the test begins. */
 #define OWN 3
 #define LIFE 7
-#define SLOT 0x0123
+#define SLOT 4027 /* that of device_id: uuid_hash() modulo LIMIT_SLOTS, in region 0 */
 #define EPOCH 5
 
 static const struct uuid tenant = {{1}}, device_id = {{2}};
@@ -95,6 +95,7 @@ static inline void drop_output(struct fixture *f)
 /* Owns nothing yet. */
 static inline void begin_closed(struct fixture *f)
 {
+    assert_int_equal(uuid_hash(&device_id) % LIMIT_SLOTS, SLOT);
     const struct shard_config config = {
         .node = OWN,
         .life = LIFE,

@@ -153,6 +153,21 @@ static void watchers_of_its_devices_go_with_it(void **state)
     end(&f);
 }
 
+/* A device that has said nothing for long is watched all the same. */
+static void those_of_a_device_without_an_actor_go_too(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin(&f);
+    node_says(&f, NEXT_NODE, NEXT_NODE_LIFE, true);
+    node_says(&f, THIRD, 1, true);
+    watch(&f, far_ref(THIRD, 1, 1), INTEREST_TELEMETRY);
+    assert_null(the_device(&f));
+    release_and_give(&f);
+    expect_kinds(given_frame(&f), "IG");
+    end(&f);
+}
+
 static void a_target_that_has_died_since_is_given_nothing(void **state)
 {
     (void)state;
@@ -328,6 +343,7 @@ int main(void)
         cmocka_unit_test(the_time_without_an_owner_is_counted),
         cmocka_unit_test(every_edge_is_told_behind_its_answers),
         cmocka_unit_test(watchers_of_its_devices_go_with_it),
+        cmocka_unit_test(those_of_a_device_without_an_actor_go_too),
         cmocka_unit_test(a_target_that_has_died_since_is_given_nothing),
         cmocka_unit_test(what_has_changed_meanwhile_is_not_given),
         cmocka_unit_test(claims_of_its_tenants_are_told_anew),
