@@ -195,6 +195,30 @@ static void what_has_changed_meanwhile_is_not_given(void **state)
     end(&f);
 }
 
+/* The mesh takes no frame past its bound: then the word that this was all would be lost as well. */
+static void what_no_frame_can_hold_is_loaded_there(void **state)
+{
+    (void)state;
+    static const char payload[LIMIT_PAYLOAD_BYTES];
+    struct fixture f;
+    struct msg_slot item = {0};
+    const uint16_t devices = LIMIT_LINK_FRAME_BYTES / LIMIT_PAYLOAD_BYTES + 10;
+    begin_source(&f);
+    for (uint16_t n = 0; n < devices; n++) {
+        const struct uuid id = {{7, (uint8_t)n, (uint8_t)(n >> 8)}};
+        struct device *device = shard_device(f.shard, shard_make(f.shard, &tenant, &id, SLOT));
+        device->state = DEVICE_LIVE;
+        assert_int_equal(device_keep_latest(device, payload, sizeof payload), 0);
+    }
+    release_and_give(&f);
+    struct frame *frame = given_frame(&f);
+    assert_in_range(frame_finish(frame).len, 1, LIMIT_LINK_FRAME_BYTES);
+    assert_in_range(look(frame, MSG_SNAPSHOT, &item, 0), 1, devices - 1);
+    assert_int_equal(take(frame, MSG_GIVEN, &item, sizeof item), 1);
+    assert_int_equal(word(&f).epoch, EPOCH + 1);
+    end(&f);
+}
+
 static void claims_of_its_tenants_are_told_anew(void **state)
 {
     (void)state;
@@ -346,6 +370,7 @@ int main(void)
         cmocka_unit_test(those_of_a_device_without_an_actor_go_too),
         cmocka_unit_test(a_target_that_has_died_since_is_given_nothing),
         cmocka_unit_test(what_has_changed_meanwhile_is_not_given),
+        cmocka_unit_test(what_no_frame_can_hold_is_loaded_there),
         cmocka_unit_test(claims_of_its_tenants_are_told_anew),
         cmocka_unit_test(an_actor_goes_on_as_it_was),
         cmocka_unit_test(its_rules_keep_their_cooldown),
