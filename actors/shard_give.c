@@ -83,7 +83,7 @@ void shard_give(struct shard *self, const struct msg_slot *order)
     struct shard_far *far = order->owner < self->out.far_end ? self->out.far[order->owner] : NULL;
     if (far == NULL)
         return; /* it has died since: whoever follows it loads them */
-    unsigned shard = order->slot % LIMIT_SLOTS % far->shards;
+    unsigned shard = order->slot % LIMIT_SLOTS % (unsigned)far->shards;
     struct giving g = {.self = self, .to = &far->shard[shard], .order = order};
     if (!far->gave[shard])
         interest_keys(&self->interest, INTEREST_ANY, give_watchers, &g);
