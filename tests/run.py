@@ -32,6 +32,8 @@ def main(arguments):
         print("usage: tests/run.py [%s]" % "|".join(PARTS), file=sys.stderr)
         return 2
     os.chdir(ROOT)
+    if not arguments:
+        os.environ["GITO_TEST_WHOLE"] = "1"  # a part by itself may take longer
     report = Report()
     for name in arguments or PARTS:
         with report.part(name) as part:

@@ -20,9 +20,10 @@ VIEW = ("SELECT r.number::text, s.slot::text, o.number::text, t.number::text, s.
         "FROM cluster_slots s JOIN cluster_regions r USING (region) "
         "LEFT JOIN cluster_nodes o ON o.node_id = s.owner "
         "LEFT JOIN cluster_live t ON t.node_id = s.target")
-CHANGE = ("WITH next AS (UPDATE cluster_version SET version = version + 1 RETURNING version), "
-          "told AS (SELECT pg_notify('gito_view', version::text) FROM next) "
-          "UPDATE cluster_slots SET changed = next.version FROM next, told WHERE slot < %s")
+# Not one statement of several parts: a part that nothing comes of may be left out, and be it NOTIFY.
+CHANGE = ("UPDATE cluster_version SET version = version + 1; "
+          "UPDATE cluster_slots SET changed = (SELECT version FROM cluster_version) WHERE slot < %s; "
+          "SELECT pg_notify('gito_view', version::text) FROM cluster_version")
 
 
 def constant(path, name):
@@ -91,9 +92,11 @@ def view_bytes(gito):
 def change_views(gito, slots, count, pause):
     """So many changes of the view, each with so many slots that look new and are as they were."""
     connection = gito.pg()
+    connection.autocommit = False
     with connection.cursor() as cursor:
         for _ in range(count):
             cursor.execute(CHANGE, (slots,))
+            connection.commit()
             hold(pause)
     connection.close()
 

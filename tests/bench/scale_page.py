@@ -1,5 +1,6 @@
 """Makes SCALE.md of a result of ./gito bench cluster: scale_page.py build/bench/cluster.json >
-tests/bench/SCALE.md. Every figure on the page is from there."""
+tests/bench/SCALE.md. Every figure on the page is from there. Of several files the later ones count,
+so that a part that was measured again replaces what it was."""
 
 import json
 import sys
@@ -10,7 +11,8 @@ PAGE = """# A hundred nodes
 
 What membership of 100 nodes in one region would cost, drawn on from clusters of {sizes} nodes that
 `./gito bench cluster-hundred` measured on one machine of {cores} cores. `scale_page.py` made this page of the
-benchmark's JSON; nothing on it was written by hand.
+benchmark's JSON; no figure on it was written by hand. The machine's load average before was {load:.1f}: above
+{cores} others worked on it too, and the figures are to be measured again.
 
 | what | grows with | {last} nodes, measured | 100 nodes |
 |---|---|---|---|
@@ -72,7 +74,7 @@ def figures(result):
     probes = at["probes_per_s_of_a_node"] / (at["nodes"] - 1)
     return {
         "sizes": ", ".join(str(size["nodes"]) for size in hundred["sizes"]),
-        "cores": result["cores"], "last": nodes,
+        "cores": result["cores"], "load": result["load_before"], "last": nodes,
         "renewals_last": renewals * nodes, "renewals": at["renewals_per_s"],
         "transactions_last": last["idle"]["transactions"], "transactions": at["transactions_per_s"],
         "pg_last": last["idle"]["postgres"], "pg": at["postgres_cores_idle"],
@@ -100,8 +102,11 @@ def figures(result):
 
 
 def main():
-    with open(sys.argv[1], encoding="utf-8") as file:
-        print(PAGE.format(**figures(json.load(file))), end="")
+    result = {}
+    for path in sys.argv[1:]:
+        with open(path, encoding="utf-8") as file:
+            result.update(json.load(file))
+    print(PAGE.format(**figures(result)), end="")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #define GROUP 50
-#define MUTATION_SEEDS_MAX 300
+#define MUTATION_SEEDS_MAX 400
 #define JOBS_MAX 64
 #define LINES_SHOWN 60 /* of the trace of one seed of many */
 

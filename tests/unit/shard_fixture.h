@@ -16,7 +16,7 @@
 /* This node, its incarnation, its slot, and the epoch in which the test begins. */
 #define OWN 3
 #define LIFE 7
-#define SLOT 4027 /* that of device_id: uuid_hash() modulo LIMIT_SLOTS, in region 0 */
+#define SLOT 0x0fbb /* of device_id */
 #define EPOCH 5
 
 static const struct uuid tenant = {{1}}, device_id = {{2}};

@@ -158,6 +158,20 @@ static void a_check_finds_what_is_stored(void **state)
     batch_destroy(&batch);
 }
 
+/* Nothing is there that could be taken for it: not even the absence of a row. */
+static void a_check_finds_no_empty_reading_that_is_not_stored(void **state)
+{
+    (void)state;
+    struct batch *batch = batch_new();
+    add_row(batch, 6, now_us, 1);
+    add_check(batch, 0, 0xf0000007, "{}");
+    add_check(batch, now_us, 0xf0000007, "{}");
+    execute(batch);
+    for (uint32_t i = 0; i < batch->checks_count; i++)
+        assert_false(batch->checks[i].stored);
+    batch_destroy(&batch);
+}
+
 static void loads_devices_and_their_rules(void **state)
 {
     (void)state;
@@ -206,6 +220,7 @@ int main(void)
         cmocka_unit_test_setup(a_late_touch_does_not_overwrite, set_up),
         cmocka_unit_test_setup(keeps_rejects_whatever_their_bytes, set_up),
         cmocka_unit_test_setup(a_check_finds_what_is_stored, set_up),
+        cmocka_unit_test_setup(a_check_finds_no_empty_reading_that_is_not_stored, set_up),
         cmocka_unit_test_setup(loads_devices_and_their_rules, set_up),
     };
     return cmocka_run_group_tests(tests, set_up_server, tear_down_server);
