@@ -7,6 +7,9 @@
 /* A change of rules told so lately may have come before the snapshots that it concerns. */
 #define CHANGE_US 30000000LL
 
+/* Of snapshots in one frame, which the mesh must take with all that follows them. */
+#define GIVE_BYTES_MAX (LIMIT_LINK_FRAME_BYTES / 2)
+
 struct giving {
     struct shard *self;
     struct frame *to;
@@ -47,7 +50,8 @@ static void give_device(const struct giving *g, const struct device *d)
     const struct rules *rules = d->rules;
     struct msg_rule packed[64];
     uint16_t count = 0;
-    if (rules != NULL && rules->count > sizeof packed / sizeof *packed)
+    bool too_many = rules != NULL && rules->count > sizeof packed / sizeof *packed;
+    if (too_many || g->to->bytes.len >= GIVE_BYTES_MAX)
         return; /* it is loaded there */
     for (; rules != NULL && count < rules->count; count++)
         packed[count] = rules_pack(&rules->rule[count]);

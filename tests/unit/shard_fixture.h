@@ -95,6 +95,7 @@ static inline void drop_output(struct fixture *f)
 /* Owns nothing yet. */
 static inline void begin_closed(struct fixture *f)
 {
+    assert_int_equal(uuid_hash(&device_id) % LIMIT_SLOTS, SLOT);
     const struct shard_config config = {
         .node = OWN,
         .life = LIFE,

@@ -153,6 +153,21 @@ static void watchers_of_its_devices_go_with_it(void **state)
     end(&f);
 }
 
+/* A device that has said nothing for long is watched all the same. */
+static void those_of_a_device_without_an_actor_go_too(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin(&f);
+    node_says(&f, NEXT_NODE, NEXT_NODE_LIFE, true);
+    node_says(&f, THIRD, 1, true);
+    watch(&f, far_ref(THIRD, 1, 1), INTEREST_TELEMETRY);
+    assert_null(the_device(&f));
+    release_and_give(&f);
+    expect_kinds(given_frame(&f), "IG");
+    end(&f);
+}
+
 static void a_target_that_has_died_since_is_given_nothing(void **state)
 {
     (void)state;
@@ -177,6 +192,30 @@ static void what_has_changed_meanwhile_is_not_given(void **state)
     receive(&f, MSG_CHANGED, &changed, sizeof changed, "");
     slot_says(&f, MSG_GIVE, NEXT_NODE, EPOCH + 1, 0);
     expect_kinds(given_frame(&f), "G");
+    end(&f);
+}
+
+/* The mesh takes no frame past its bound: then the word that this was all would be lost as well. */
+static void what_no_frame_can_hold_is_loaded_there(void **state)
+{
+    (void)state;
+    static const char payload[LIMIT_PAYLOAD_BYTES];
+    struct fixture f;
+    struct msg_slot item = {0};
+    const uint16_t devices = LIMIT_LINK_FRAME_BYTES / LIMIT_PAYLOAD_BYTES + 10;
+    begin_source(&f);
+    for (uint16_t n = 0; n < devices; n++) {
+        const struct uuid id = {{7, (uint8_t)n, (uint8_t)(n >> 8)}};
+        struct device *device = shard_device(f.shard, shard_make(f.shard, &tenant, &id, SLOT));
+        device->state = DEVICE_LIVE;
+        assert_int_equal(device_keep_latest(device, payload, sizeof payload), 0);
+    }
+    release_and_give(&f);
+    struct frame *frame = given_frame(&f);
+    assert_in_range(frame_finish(frame).len, 1, LIMIT_LINK_FRAME_BYTES);
+    assert_in_range(look(frame, MSG_SNAPSHOT, &item, 0), 1, devices - 1);
+    assert_int_equal(take(frame, MSG_GIVEN, &item, sizeof item), 1);
+    assert_int_equal(word(&f).epoch, EPOCH + 1);
     end(&f);
 }
 
@@ -328,8 +367,10 @@ int main(void)
         cmocka_unit_test(the_time_without_an_owner_is_counted),
         cmocka_unit_test(every_edge_is_told_behind_its_answers),
         cmocka_unit_test(watchers_of_its_devices_go_with_it),
+        cmocka_unit_test(those_of_a_device_without_an_actor_go_too),
         cmocka_unit_test(a_target_that_has_died_since_is_given_nothing),
         cmocka_unit_test(what_has_changed_meanwhile_is_not_given),
+        cmocka_unit_test(what_no_frame_can_hold_is_loaded_there),
         cmocka_unit_test(claims_of_its_tenants_are_told_anew),
         cmocka_unit_test(an_actor_goes_on_as_it_was),
         cmocka_unit_test(its_rules_keep_their_cooldown),
