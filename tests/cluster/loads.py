@@ -12,8 +12,8 @@ from members import SETTLE_S, Operator, settle_at_home
 
 DEVICES = 60
 RATE = int(os.environ.get("GITO_CLUSTER_RATE", "3000"))  # messages per second, at all nodes together
-# A dead node's devices are served again within this.
-# In the whole run other work may share the machine: it looks for loss, not for time.
+# A dead node's devices are served again within this. In the whole run other work may share the
+# machine: it looks for loss, not for time.
 HEAL_S = float(os.environ.get("GITO_HEAL_S", "30" if os.environ.get("GITO_TEST_WHOLE") else "5"))
 # On a machine where somebody waits for a processor nearly all the time, times say little.
 BUSY, HEAL_BUSY_S = 0.8, 4 * HEAL_S
