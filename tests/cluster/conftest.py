@@ -25,7 +25,9 @@ def pytest_configure(config):
 
 # What the whole test run takes of these: one of each kind. `./gito test cluster` takes them all.
 IN_THE_WHOLE_RUN = (
-    "test_doors.py", "test_operators.py", "test_wan.py", "test_live_moves.py",
+    "test_doors.py", "test_operators.py", "test_wan.py",
+    "test_a_live_socket_sees_every_reading_once[drain-eu]",
+    "test_a_live_socket_sees_every_reading_once[kill-eu]",
     "test_members.py::test_a_node_joins_and_another_leaves",
     "test_crash.py::test_kill_9_of_a_node_heals_in_time[eu-1]",
     "test_crash.py::test_sigterm_moves_all_and_refuses_nothing",
