@@ -1,4 +1,5 @@
 #include "node/shard_thread.h"
+#include "actors/pace.h"
 #include "actors/shard.h"
 #include "node/clock.h"
 #include "node/config.h"
@@ -23,7 +24,9 @@ struct shard_thread {
     zsock_t *inbox, *done, *writer, *redis, *mesh, *control;
     zsock_t *edge[LIMIT_EDGES];
     struct shard_counts told; /* what the metrics know of */
+    struct pace pace;
     int64_t next_tick_us;
+    int64_t batch_due_us; /* INT64_MAX: no batch waits for its time */
     int64_t deadline_us;  /* of draining */
     bool drained, ending; /* ending: the writers get nothing more */
 };
@@ -151,7 +154,6 @@ static void send_to_nodes(struct shard_thread *self, struct shard_out *out)
 static void send_all(struct shard_thread *self)
 {
     struct shard_out *out = shard_output(self->shard);
-    struct batch *batch;
     for (unsigned i = 0; i < self->edges; i++) {
         send_frame(&out->edge[i], self->edge[i]);
         frame_clear(&out->edge[i]);
@@ -162,8 +164,19 @@ static void send_all(struct shard_thread *self)
     send_frame(&out->control, self->control);
     frame_clear(&out->control);
     send_to_nodes(self, out);
-    while (!self->ending && (batch = shard_next_batch(self->shard)) != NULL)
+    self->batch_due_us = INT64_MAX;
+    while (!self->ending) {
+        int64_t now_us = clock_boot_us(), wait_us = pace_wait_us(&self->pace, now_us);
+        if (wait_us > 0) {
+            self->batch_due_us = now_us + wait_us;
+            return;
+        }
+        struct batch *batch = shard_next_batch(self->shard);
+        if (batch == NULL)
+            return;
+        pace_sent(&self->pace, batch->rows_count, now_us);
         mailbox_give(self->writer, batch);
+    }
 }
 
 static void tell_metrics(struct shard_thread *self)
@@ -224,7 +237,9 @@ static void run(struct shard_thread *self, zsock_t *pipe)
                               {zsock_resolve(self->inbox), 0, ZMQ_POLLIN, 0},
                               {zsock_resolve(self->done), 0, ZMQ_POLLIN, 0}};
     for (;;) {
-        int64_t wait_us = self->next_tick_us - clock_boot_us();
+        int64_t due_us =
+            self->batch_due_us < self->next_tick_us ? self->batch_due_us : self->next_tick_us;
+        int64_t wait_us = due_us - clock_boot_us();
         zmq_poll(items, 3, wait_us > 0 ? (long)(wait_us / 1000 + 1) : 0);
         bool end = items[0].revents && asked_to_end(self, pipe);
         if (end || items[2].revents)
@@ -244,7 +259,7 @@ static void run(struct shard_thread *self, zsock_t *pipe)
 void shard_actor(zsock_t *pipe, void *args)
 {
     struct shard_args *given = args;
-    struct shard_thread self = {.deadline_us = INT64_MAX};
+    struct shard_thread self = {.batch_due_us = INT64_MAX, .deadline_us = INT64_MAX};
     open_all(&self, given);
     free(given);
     pthread_setname_np(pthread_self(), "gito-shard");

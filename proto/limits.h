@@ -34,6 +34,9 @@
 #define LIMIT_BATCH_TOUCHES 256
 /* Batches of one shard at its writer: one in its transaction, one ready behind it. */
 #define LIMIT_BATCHES_IN_FLIGHT 2
+/* From so many rows a millisecond on, a shard's batches leave at most every LIMIT_PACE_US. */
+#define LIMIT_PACE_ROWS_PER_MS 20
+#define LIMIT_PACE_US 4000
 /* Items of one frame between threads. */
 #define LIMIT_FRAME_ITEMS 1024
 /* REST: requests of one edge at the query threads; more get 503 with Retry-After. */

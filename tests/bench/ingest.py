@@ -92,6 +92,7 @@ def quantile(ordered, fraction):
 
 def latency(cluster, rate, seconds, dashboard, burst=1):
     say("latency: %d messages/s, %d s" % (rate, seconds))
+    cluster.checkpoint()
     report = measure.load(cluster, rate=rate, seconds=seconds, burst=burst)
     shown = dashboard.latencies_ms()
     return {"rate": rate, "acked": report["acked"], "puback_us": report["puback_us"],
