@@ -15,6 +15,9 @@ WATCHED = 25  # devices at half of the highest rate: few enough that the client 
 # At half of the highest rate some ten messages are due each time the generator looks. One connection
 # sends them, as a gateway would: one system call a message would make the generator the largest load.
 BURST = 10
+# What came before a phase is written to disk first; the full images of the pages that the checkpoint
+# asks for (full_page_writes) are written in these seconds at the phase's rate, before it is measured.
+WARM_SECONDS = 3
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
@@ -90,9 +93,12 @@ def quantile(ordered, fraction):
     return ordered[min(len(ordered) - 1, int(fraction * len(ordered)))] if ordered else None
 
 
-def latency(cluster, rate, seconds, dashboard, burst=1):
+def latency(cluster, rate, seconds, watched, burst=1):
+    """`watched`: of the dashboard, its path and the devices it asks for."""
     say("latency: %d messages/s, %d s" % (rate, seconds))
     cluster.checkpoint()
+    measure.load(cluster, rate=rate, seconds=WARM_SECONDS, burst=burst)
+    dashboard = Dashboard(cluster, *watched)
     report = measure.load(cluster, rate=rate, seconds=seconds, burst=burst)
     shown = dashboard.latencies_ms()
     return {"rate": rate, "acked": report["acked"], "puback_us": report["puback_us"],
@@ -103,10 +109,10 @@ def latency(cluster, rate, seconds, dashboard, burst=1):
 
 
 def latencies(cluster, rate_max, seconds):
-    everything = Dashboard(cluster, "/api/v1/ws/tenants/%s" % TENANT)
-    low = latency(cluster, 500, seconds, everything)
-    few = Dashboard(cluster, "/api/v1/ws", [device(i * 100) for i in range(WATCHED)])
-    return {"low": low, "half": latency(cluster, int(rate_max / 2), seconds, few, BURST)}
+    everything = ("/api/v1/ws/tenants/%s" % TENANT,)
+    few = ("/api/v1/ws", [device(i * 100) for i in range(WATCHED)])
+    return {"low": latency(cluster, 500, seconds, everything),
+            "half": latency(cluster, int(rate_max / 2), seconds, few, BURST)}
 
 
 def report_throughput(table, ours, raw, predecessors):
