@@ -10,16 +10,21 @@
 /* The newest reading may be this far ahead of the clock: LIMIT_READING_FUTURE_DAYS, and a day. */
 #define AHEAD_US (2 * DAY_US)
 
-#define HOUR_METRIC(x) ", " x "_count, " x "_min, " x "_max, " x "_sum, " x "_last"
-
 /* $1 device, $2 from, $3 before. */
 static const char readings_sql[] =
     "SELECT timestamp, temperature, humidity, pressure, battery, rssi FROM telemetry"
     " WHERE device_id = $1 AND timestamp >= $2 AND timestamp < $3 ORDER BY timestamp, seq";
-static const char hours_sql[] = "SELECT hour, sample_count" HOUR_METRIC("temperature")
-    HOUR_METRIC("humidity") HOUR_METRIC("pressure") HOUR_METRIC("battery")
-        HOUR_METRIC("rssi") " FROM telemetry_hourly WHERE device_id = $1 AND hour >= $2 AND hour <"
-                            " $3 ORDER BY hour";
+/* $4 the length of a bucket. Hours are made into buckets where they are: a month has 720 of them, and
+ * sending each took twice the time of adding it up. Each bucket's come newest first. */
+#define HOURS_OF(x)                                                                                \
+    ", COALESCE(sum(" x "_count)::int8, 0), min(" x "_min), max(" x "_max), sum(" x "_sum),"       \
+    " (array_agg(" x "_last) FILTER (WHERE " x "_count > 0))[1]"
+static const char hours_sql[] =
+    "SELECT bucket, sum(sample_count)::int8" HOURS_OF("temperature") HOURS_OF("humidity")
+        HOURS_OF("pressure") HOURS_OF("battery") HOURS_OF("rssi")
+            " FROM (SELECT date_bin($4, hour, '2001-01-01Z') AS bucket, * FROM telemetry_hourly"
+            " WHERE device_id = $1 AND hour >= $2 AND hour < $3 ORDER BY bucket, hour DESC) AS hours"
+            " GROUP BY bucket ORDER BY bucket";
 
 struct bucket_range history_range(struct call *call, bool *ret_given)
 {
@@ -96,12 +101,13 @@ static void add_hours(struct aggregate *aggregate, const PGresult *rows)
 static bool add_piece(struct call *call, struct aggregate *aggregate, bool hours, int64_t from_us,
                       int64_t end_us)
 {
-    char from[TIMESTAMP_TEXT_SIZE], end[TIMESTAMP_TEXT_SIZE];
-    const char *values[] = {call->id_text[1], from, end};
+    char from[TIMESTAMP_TEXT_SIZE], end[TIMESTAMP_TEXT_SIZE], width[32];
+    const char *values[] = {call->id_text[1], from, end, width};
     OWNED(rows) PGresult *rows = NULL;
     timestamp_format(from_us, from);
     timestamp_format(end_us, end);
-    if (!call_query_binary(call, hours ? hours_sql : readings_sql, 3, values, &rows))
+    snprintf(width, sizeof width, "%ld seconds", (long)(aggregate->width_us / SECOND_US));
+    if (!call_query_binary(call, hours ? hours_sql : readings_sql, hours ? 4 : 3, values, &rows))
         return false;
     if (hours)
         add_hours(aggregate, rows);

@@ -256,7 +256,6 @@ static void only_an_actor_at_rest_is_dropped(void **state)
     commit_all(&f);
     assert_false(ask(&f, &tenant, true).passivated); /* connected */
     present(&f, false);
-    f.now_us += SECOND;
     publish(&f, 1, 0);
     commit_all(&f);
     assert_true(the_device(&f)->dirty);
