@@ -285,6 +285,39 @@ static void a_batch_touches_a_device_once(void **state)
     end(&f);
 }
 
+static void devices_that_began_together_are_not_due_together(void **state)
+{
+    enum { DEVICES = 100 };
+    (void)state;
+    struct fixture f;
+    unsigned written[2] = {0};
+    begin(&f);
+    for (uint8_t i = 0; i < DEVICES; i++) {
+        struct msg_reading reading = make_reading(&f, 1, 0);
+        reading.device.bytes[15] = i;
+        receive(&f, MSG_READING, &reading, sizeof reading, PAYLOAD);
+    }
+    commit_all(&f);
+    for (uint8_t i = 0; i < DEVICES; i++) {
+        struct msg_reading reading = make_reading(&f, 2, 0);
+        reading.device.bytes[15] = i;
+        receive(&f, MSG_READING, &reading, sizeof reading, PAYLOAD);
+    }
+    commit_all(&f);
+    for (unsigned half = 0; half < 2; half++) {
+        f.now_us += 5 * SECOND;
+        for (int i = 0; i < 10; i++)
+            shard_tick(f.shard, f.now_us);
+        for (struct batch *batch; (batch = shard_next_batch(f.shard)) != NULL;) {
+            written[half] += batch->touches_count;
+            answer(&f, batch, true, false);
+        }
+    }
+    assert_in_range(written[0], DEVICES / 4, 3 * DEVICES / 4);
+    assert_int_equal(written[0] + written[1], DEVICES);
+    end(&f);
+}
+
 static void a_deleted_device_is_disconnected(void **state)
 {
     (void)state;
@@ -357,6 +390,7 @@ int main(void)
         cmocka_unit_test(two_batches_are_out_at_most_and_they_are_in_order),
         cmocka_unit_test(a_status_changes_once_and_is_told),
         cmocka_unit_test(a_batch_touches_a_device_once),
+        cmocka_unit_test(devices_that_began_together_are_not_due_together),
         cmocka_unit_test(a_deleted_device_is_disconnected),
         cmocka_unit_test(a_change_during_the_load_is_loaded_again),
         cmocka_unit_test(a_refused_reading_is_answered_and_its_hour_rebuilt),
