@@ -8,8 +8,8 @@
  *
  * A batch at once gives the shortest wait when readings are few. When they are many, batches of a
  * millisecond each cost the node, PostgreSQL and the sockets twice the work a reading, and what is
- * left of two cores no longer makes up for a stall of the disk. So dense batches leave at most every
- * LIMIT_PACE_US.
+ * left of two cores no longer makes up for a stall of the disk. So dense batches leave at most
+ * every LIMIT_PACE_US.
  */
 #include "proto/limits.h"
 #include <stdbool.h>

@@ -257,7 +257,7 @@ void shard_kick(struct shard *self, const struct msg_ref *ref, uint8_t code)
 }
 
 /* What watchers of other nodes see may be dropped on the way, as what is sent with QoS 0 may; a
- * message that its client was promised may not. */
+ * message that its client was promised only where there would be no end of them. */
 static struct frame *watcher_frame(struct shard *self, uint32_t end, const struct msg_event *event)
 {
     uint32_t node = end / LIMIT_EDGES, edge = end % LIMIT_EDGES;
@@ -267,7 +267,7 @@ static struct frame *watcher_frame(struct shard *self, uint32_t end, const struc
     if (far == NULL)
         return NULL;
     bool promised = event->event == EVENT_MESSAGE && (event->flags & MSG_QOS_MASK) != 0;
-    return promised ? &far->edge[edge] : &far->watchers[edge];
+    return promised ? &far->promised[edge] : &far->watchers[edge];
 }
 
 void shard_tell(struct shard *self, const struct msg_event *event, const struct span *texts,

@@ -41,7 +41,8 @@ struct shard_far {
     uint16_t node, life;
     uint8_t edges, shards;
     struct frame edge[LIMIT_EDGES];
-    struct frame watchers[LIMIT_EDGES]; /* to its edges as well: events, which may be dropped */
+    struct frame watchers[LIMIT_EDGES]; /* to its edges as well: events that may be missed, */
+    struct frame promised[LIMIT_EDGES]; /* and messages of QoS 1 and 2 */
     struct frame shard[LIMIT_SHARDS];
     bool gave[LIMIT_SHARDS]; /* the shard was given a slot, and who watches all of a tenant */
 };

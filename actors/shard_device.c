@@ -433,8 +433,8 @@ void shard_touch(struct shard *self, uint32_t handle)
         free(device->latest); /* millions of devices speak seldom */
         device->latest = NULL;
     }
-    /* Devices that begin together shall not be due together ever after: what a device was seen at is
-     * written next at a moment of its own. */
+    /* Devices that begin together shall not be due together ever after: what a device was seen at
+     * is written next at a moment of its own. */
     int64_t early_us = changed ? (int64_t)(uuid_hash(&device->id) % TOUCH_SPREAD) *
                                      self->config.times.touch_us / TOUCH_SPREAD
                                : 0;

@@ -10,6 +10,7 @@ static void free_far(struct shard_far **far_p)
     for (unsigned i = 0; i < LIMIT_EDGES; i++) {
         frame_free(&far->edge[i]);
         frame_free(&far->watchers[i]);
+        frame_free(&far->promised[i]);
     }
     for (unsigned i = 0; i < LIMIT_SHARDS; i++)
         frame_free(&far->shard[i]);
@@ -43,6 +44,7 @@ static void add_node(struct shard *self, const struct msg_node *node)
     for (unsigned i = 0; i < LIMIT_EDGES; i++) {
         frame_init(&far->edge[i], FRAME_BYTES_MAX);
         frame_init(&far->watchers[i], FRAME_BYTES_MAX);
+        frame_init(&far->promised[i], FRAME_BYTES_MAX);
     }
     for (unsigned i = 0; i < LIMIT_SHARDS; i++)
         frame_init(&far->shard[i], FRAME_BYTES_MAX);

@@ -51,11 +51,11 @@ static void resize(struct link *self, uint64_t size)
     free(old.frames);
 }
 
-int link_put(struct link *self, const struct link_frame *frame, bool droppable)
+int link_put(struct link *self, const struct link_frame *frame, uint64_t limit)
 {
     if (frame->len > LIMIT_LINK_FRAME_BYTES)
         return ERR_TOO_LARGE;
-    if (droppable && self->kept + cost(frame) > LIMIT_LINK_BYTES)
+    if (self->kept + cost(frame) > limit)
         return ERR_FULL;
     if (link_waiting(self) == self->size)
         resize(self, 2 * self->size);

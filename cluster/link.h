@@ -67,9 +67,9 @@ struct link {
 void link_init(struct link *self);
 void link_free(struct link *self);
 
-/* Takes the frame's bytes over. 0; ERR_FULL for a droppable one past LIMIT_LINK_BYTES;
+/* Takes the frame's bytes over. 0; ERR_FULL if the link would keep more than `limit` bytes then;
  * ERR_TOO_LARGE past LIMIT_LINK_FRAME_BYTES: the caller keeps them. */
-int link_put(struct link *self, const struct link_frame *frame, bool droppable) MUST_CHECK;
+int link_put(struct link *self, const struct link_frame *frame, uint64_t limit) MUST_CHECK;
 
 /* The next envelope for the connection that keeps the order (DATA, TAIL), its data the link's until
  * the next call; false: none now. The same again until link_sent. Who sends fills in version,

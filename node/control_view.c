@@ -201,6 +201,7 @@ static void fill_member(struct mesh_member *member, const struct view_node *node
              address != NULL ? address : "", port);
     snprintf(member->public_key, sizeof member->public_key, "%.40s", node->mesh_key);
     snprintf(member->name, sizeof member->name, "%s", node->node_id);
+    member->msg_version = node->mesh_version;
     json_decref(json);
 }
 

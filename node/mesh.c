@@ -6,6 +6,7 @@
 #include "node/mesh_inside.h"
 #include "node/metrics.h"
 #include "proto/check.h"
+#include "proto/frame.h"
 #include "proto/mesh.h"
 #include <string.h>
 
@@ -132,6 +133,19 @@ static struct mesh_peer *find_peer(struct mesh *mesh, const struct mesh_head *he
     return peer_of_head(mesh, head);
 }
 
+static uint64_t limit_of(const struct mesh_head *head)
+{
+    switch ((enum mesh_keep)head->keep) {
+    case MESH_LIVE:
+        return LIMIT_LINK_BYTES;
+    case MESH_PROMISED:
+        return LIMIT_LINK_PROMISED_BYTES;
+    case MESH_KEPT:
+        break;
+    }
+    return UINT64_MAX;
+}
+
 static int put_frame(struct mesh *mesh, const void *bytes, size_t len)
 {
     struct mesh_head head;
@@ -146,7 +160,10 @@ static int put_frame(struct mesh *mesh, const void *bytes, size_t len)
     struct link_frame frame = {malloc(len + 1), (uint32_t)len, head.kind, head.index};
     CHECK(frame.data != NULL);
     memcpy(frame.data, (const uint8_t *)bytes + sizeof head, len);
-    int rc = link_put(&peer->link, &frame, head.droppable);
+    unsigned version = peer->member.msg_version;
+    if (version != 0 && version < MSG_VERSION)
+        frame_for_version(frame.data, len, version);
+    int rc = link_put(&peer->link, &frame, limit_of(&head));
     if (rc != 0)
         free(frame.data);
     return rc;

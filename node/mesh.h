@@ -6,7 +6,8 @@
  *        struct mesh_view, the newest counts; envelopes of other nodes, by TCP with CURVE.
  * Out:   mailboxes "shard-N", "edge-N": frames; "control-0": struct mesh_report; envelopes.
  * Owner: its sockets, and a link (cluster/link) and probe (cluster/probe) for each peer.
- * Bound: LIMIT_LINK_BYTES a peer, past which droppable frames are counted and gone.
+ * Bound: LIMIT_LINK_BYTES a peer, past which live events are counted and gone; twice as much, past
+ *        which messages for subscribers are.
  * Holds: 1. Frames from this incarnation to another arrive once and in the order in which the mesh
  *           took them, while both live. One for an incarnation that is not in the view is dropped.
  *        2. Control gives the mesh a view before it tells anybody else: a frame for a node that
@@ -62,7 +63,8 @@ struct mesh_member {
     int64_t incarnation; /* with its endpoint and key: one that left never comes back */
     char endpoint[288];  /* tcp://host:port */
     char public_key[MESH_KEY_SIZE];
-    char name[64]; /* for the log */
+    char name[64];        /* for the log */
+    unsigned msg_version; /* the newest of proto/msg.h that it reads; 0: as here */
 };
 
 /* All nodes to speak with; this one may be among them. Made by mesh_view_new, given away by

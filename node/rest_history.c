@@ -14,17 +14,17 @@
 static const char readings_sql[] =
     "SELECT timestamp, temperature, humidity, pressure, battery, rssi FROM telemetry"
     " WHERE device_id = $1 AND timestamp >= $2 AND timestamp < $3 ORDER BY timestamp, seq";
-/* $4 the length of a bucket. Hours are made into buckets where they are: a month has 720 of them, and
- * sending each took twice the time of adding it up. Each bucket's come newest first. */
+/* $4 the length of a bucket. Hours are made into buckets where they are: a month has 720 of them,
+ * and sending each took twice the time of adding it up. Each bucket's come newest first. */
 #define HOURS_OF(x)                                                                                \
     ", COALESCE(sum(" x "_count)::int8, 0), min(" x "_min), max(" x "_max), sum(" x "_sum),"       \
     " (array_agg(" x "_last) FILTER (WHERE " x "_count > 0))[1]"
-static const char hours_sql[] =
-    "SELECT bucket, sum(sample_count)::int8" HOURS_OF("temperature") HOURS_OF("humidity")
-        HOURS_OF("pressure") HOURS_OF("battery") HOURS_OF("rssi")
-            " FROM (SELECT date_bin($4, hour, '2001-01-01Z') AS bucket, * FROM telemetry_hourly"
-            " WHERE device_id = $1 AND hour >= $2 AND hour < $3 ORDER BY bucket, hour DESC) AS hours"
-            " GROUP BY bucket ORDER BY bucket";
+static const char hours_sql[] = "SELECT bucket, sum(sample_count)::int8" HOURS_OF("temperature")
+    HOURS_OF("humidity") HOURS_OF("pressure") HOURS_OF("battery") HOURS_OF(
+        "rssi") " FROM (SELECT date_bin($4, hour, '2001-01-01Z') AS bucket, * FROM telemetry_hourly"
+                " WHERE device_id = $1 AND hour >= $2 AND hour < $3 ORDER BY bucket, hour DESC) AS "
+                "hours"
+                " GROUP BY bucket ORDER BY bucket";
 
 struct bucket_range history_range(struct call *call, bool *ret_given)
 {

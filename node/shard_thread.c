@@ -127,13 +127,14 @@ static bool send_frame(struct frame *frame, zsock_t *to)
 }
 
 static void send_far(struct shard_thread *self, const struct shard_far *far, enum mesh_kind kind,
-                     struct frame *frames, unsigned count, bool droppable)
+                     struct frame *frames, unsigned count, enum mesh_keep keep)
 {
     for (unsigned i = 0; i < count; i++) {
         if (frames[i].count == 0)
             continue;
         struct span bytes = frame_finish(&frames[i]);
-        const struct mesh_head head = {far->node, far->life, (uint8_t)kind, (uint8_t)i, droppable};
+        const struct mesh_head head = {far->node, far->life, (uint8_t)kind, (uint8_t)i,
+                                       (uint8_t)keep};
         mailbox_post_two(self->mesh, &head, sizeof head, bytes.data, bytes.len);
         frame_clear(&frames[i]);
     }
@@ -145,9 +146,10 @@ static void send_to_nodes(struct shard_thread *self, struct shard_out *out)
         struct shard_far *far = out->far[n];
         if (far == NULL)
             continue;
-        send_far(self, far, MESH_EDGE, far->edge, far->edges, false);
-        send_far(self, far, MESH_EDGE, far->watchers, far->edges, true);
-        send_far(self, far, MESH_SHARD, far->shard, far->shards, false);
+        send_far(self, far, MESH_EDGE, far->edge, far->edges, MESH_KEPT);
+        send_far(self, far, MESH_EDGE, far->watchers, far->edges, MESH_LIVE);
+        send_far(self, far, MESH_EDGE, far->promised, far->edges, MESH_PROMISED);
+        send_far(self, far, MESH_SHARD, far->shard, far->shards, MESH_KEPT);
     }
 }
 

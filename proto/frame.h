@@ -54,6 +54,11 @@ struct item {
     size_t size; /* bytes of the item in its frame */
 };
 
+/* Makes a finished frame one of `version`, which is of MSG_VERSION_MIN to MSG_VERSION: for a node
+ * that knows no later one. Their layouts are the same so far: a version that changes one is put
+ * into the former's words here. */
+void frame_for_version(void *frame, size_t len, unsigned version);
+
 /* 0, ERR_VERSION (a peer of another version) or ERR_MALFORMED. */
 int frame_open(struct frame_reader *self, const void *data, size_t len) MUST_CHECK;
 /* 1 and the item; 0 at the end; ERR_MALFORMED: an unknown kind, or lengths that do not fit. */

@@ -21,9 +21,11 @@
  * are not read. */
 #define LIMIT_EDGE_ITEMS 131072
 #define LIMIT_EDGE_BYTES (64 * 1024 * 1024)
-/* What one node keeps for another until it says that it has it. Past it droppable frames are
- * refused and counted; others are taken all the same, for the edges' credit bounds them. */
+/* What one node keeps for another until it says that it has it. Past it live events are dropped and
+ * counted; messages of QoS 1 and 2 for its subscribers are past twice as much. Others are taken all
+ * the same, for the edges' credit bounds them. */
 #define LIMIT_LINK_BYTES (64 * 1024 * 1024)
+#define LIMIT_LINK_PROMISED_BYTES (2 * LIMIT_LINK_BYTES)
 /* One frame for another node: more is our own bug. Twice what an edge may have given away. */
 #define LIMIT_LINK_FRAME_BYTES (2 * LIMIT_EDGE_BYTES)
 /* Rows of one transaction; a fuller batch waits as the next. */

@@ -12,10 +12,17 @@ enum mesh_kind {
     MESH_EDGE = 2,  /* to mailbox edge-`index` */
 };
 
+/* What a full link does with it: what is dropped is counted. */
+enum mesh_keep {
+    MESH_KEPT,     /* keeps it: the edges' credit bounds such */
+    MESH_LIVE,     /* drops it past LIMIT_LINK_BYTES: what may be missed, as with QoS 0 */
+    MESH_PROMISED, /* past LIMIT_LINK_PROMISED_BYTES: messages of QoS 1 and 2 for subscribers */
+};
+
 struct mesh_head {
     uint16_t node; /* number of the node that it is for */
     uint16_t life; /* and its incarnation's low 16 bits: another one never gets it */
     uint8_t kind;  /* enum mesh_kind */
     uint8_t index;
-    uint8_t droppable; /* events for watchers: dropped and counted when the link is full */
+    uint8_t keep; /* enum mesh_keep */
 } __attribute__((packed));

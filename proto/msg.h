@@ -12,8 +12,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#ifndef MSG_VERSION /* a build for the test of an upgrade says the next */
 #define MSG_VERSION 2
-/* The oldest that is still read: nodes of two versions work together while one is upgraded. */
+#endif
+/* The oldest that is still read, and written for a node that knows no later one: nodes of two
+ * versions work together while one is upgraded. */
 #define MSG_VERSION_MIN 2
 
 /* A slot of the whole cluster: its region's number, then its number there (LIMIT_SLOTS). */

@@ -78,8 +78,7 @@ static void send_far(struct world *self, struct process *process, uint32_t shard
                      uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
-        const struct mesh_head head = {far->node, far->life, (uint8_t)kind, (uint8_t)i,
-                                       frames == far->watchers};
+        const struct mesh_head head = {far->node, far->life, (uint8_t)kind, (uint8_t)i, MESH_KEPT};
         fifo_put_frame(self, &process->mesh.inbox[MESH_FROM_SHARD + shard], &head, &frames[i]);
     }
 }
@@ -104,6 +103,7 @@ static void send_frames(struct world *self, struct sim_shard *shard)
             continue;
         send_far(self, process, index, far, MESH_EDGE, far->edge, far->edges);
         send_far(self, process, index, far, MESH_EDGE, far->watchers, far->edges);
+        send_far(self, process, index, far, MESH_EDGE, far->promised, far->edges);
         send_far(self, process, index, far, MESH_SHARD, far->shard, far->shards);
     }
     if (!fifo_is_empty(process->mesh.inbox, MESH_SENDERS))

@@ -26,6 +26,15 @@ struct site {
     zsock_t *shard[SITE_SHARDS], *edge, *control, *to_mesh, *to_views;
 };
 
+static inline void wait_metric(enum metric_id id, int64_t at_least)
+{
+    int64_t deadline = zclock_mono() + SITE_DEADLINE_MS;
+    while (metrics_get(id) < at_least) {
+        CHECK(zclock_mono() < deadline);
+        zclock_sleep(5);
+    }
+}
+
 /* What a node's shards do once a turn; with the time far ahead one stamp is for ever. */
 static inline void site_turn(struct site *self, int64_t when_us)
 {

@@ -89,6 +89,7 @@ static inline void drop_output(struct fixture *f)
             frame_clear(&out->far[n]->shard[i]);
             frame_clear(&out->far[n]->edge[i % LIMIT_EDGES]);
             frame_clear(&out->far[n]->watchers[i % LIMIT_EDGES]);
+            frame_clear(&out->far[n]->promised[i % LIMIT_EDGES]);
         }
 }
 

@@ -76,7 +76,7 @@ static void put_frame(struct world *world, struct side *side)
     struct link_frame frame = {malloc(len), len, 1, (uint8_t)number};
     CHECK(frame.data != NULL);
     memcpy(frame.data, &number, sizeof number);
-    CHECK(link_put(&side->link, &frame, false) == 0);
+    CHECK(link_put(&side->link, &frame, UINT64_MAX) == 0);
     side->put = number;
     side->link.kept += world->mutation == KEEP_TOO_MUCH;
 }
@@ -332,7 +332,7 @@ static int put_bytes(struct link *link, uint32_t len, bool droppable)
 {
     struct link_frame frame = {malloc(len), len, 1, 0};
     CHECK(frame.data != NULL);
-    int rc = link_put(link, &frame, droppable);
+    int rc = link_put(link, &frame, droppable ? LIMIT_LINK_BYTES : UINT64_MAX);
     if (rc != 0)
         free(frame.data);
     return rc;

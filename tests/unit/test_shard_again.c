@@ -203,7 +203,7 @@ static void watchers_far_away_hear_by_a_way_of_their_own(void **state)
     assert_int_equal(take(&far->watchers[1], MSG_EVENT, &event, sizeof event), 1);
     assert_int_equal(far->edge[1].count, 0);
     receive(&f, MSG_MESSAGE, &message, sizeof message, "t");
-    assert_int_equal(take(&far->edge[1], MSG_EVENT, &event, sizeof event), 1);
+    assert_int_equal(take(&far->promised[1], MSG_EVENT, &event, sizeof event), 1);
     assert_int_equal(event.event, EVENT_MESSAGE);
     assert_int_equal(far->watchers[1].count, 0);
     assert_int_equal(take(&far->edge[0], MSG_ACK, &event, 0), 1);

@@ -21,7 +21,7 @@ static void only_what_was_promised_is_kept_for_a_slow_node(void **state)
                                       .flags = qos,
                                       .topic_len = 1};
         receive(&f, MSG_MESSAGE, &message, sizeof message, "t");
-        bool kept = take(&far->edge[1], MSG_EVENT, &event, sizeof event) == 1;
+        bool kept = take(&far->promised[1], MSG_EVENT, &event, sizeof event) == 1;
         bool droppable = take(&far->watchers[1], MSG_EVENT, &event, sizeof event) == 1;
         assert_int_equal(kept, qos > 0);
         assert_int_equal(droppable, qos == 0);
