@@ -115,14 +115,16 @@ void device_drop_presences(struct device *self)
     }
 }
 
-bool device_came(struct device *self, const struct msg_ref *ref)
+bool device_came(struct device *self, const struct msg_ref *ref, bool again)
 {
-    for (const struct presence *p = self->presences; p != NULL; p = p->next)
-        if (msg_same_connection(&p->ref, ref))
+    for (struct presence *p = self->presences; p != NULL; p = p->next)
+        if (msg_same_connection(&p->ref, ref)) {
+            p->again |= again;
             return false;
+        }
     struct presence *added = malloc(sizeof *added);
     CHECK(added != NULL);
-    *added = (struct presence){self->presences, *ref};
+    *added = (struct presence){self->presences, *ref, again};
     self->presences = added;
     return true;
 }
@@ -142,6 +144,23 @@ bool device_went(struct device *self, const struct msg_ref *ref)
             return true;
         }
     return false;
+}
+
+bool device_told(struct device *self, const struct msg_ref *ref)
+{
+    bool any = false;
+    for (struct presence **at = &self->presences; *at != NULL;) {
+        struct presence *p = *at;
+        bool its = p->ref.node == ref->node && p->ref.life == ref->life && p->ref.edge == ref->edge;
+        if (its && !p->again) {
+            remove_presence(at);
+            any = true;
+            continue;
+        }
+        p->again &= !its;
+        at = &p->next;
+    }
+    return any;
 }
 
 bool device_lost_node(struct device *self, uint16_t node)

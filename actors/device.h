@@ -42,6 +42,7 @@ struct held {
 struct presence {
     struct presence *next;
     struct msg_ref ref;
+    bool again; /* its edge has named it since it last said that it has named all */
 };
 
 /* The newest payload, kept from a reading to the touch that writes it. */
@@ -97,10 +98,12 @@ struct held *device_unhold(struct device *self);
 void device_drop_kept(struct device *self);
 void device_clear(struct device *self);
 
-/* True: something changed. `ref`'s connection is there (again: no change), or has gone. Aborts
- * without memory. */
-bool device_came(struct device *self, const struct msg_ref *ref);
+/* True: something changed. `ref`'s connection is there (`again`: its edge names all that it has),
+ * or has gone. Aborts without memory. */
+bool device_came(struct device *self, const struct msg_ref *ref, bool again);
 bool device_went(struct device *self, const struct msg_ref *ref);
+/* The edge of `ref` has named all of its connections: others of it have gone. True: one had. */
+bool device_told(struct device *self, const struct msg_ref *ref);
 /* Nothing of its connections is known any more. */
 void device_drop_presences(struct device *self);
 /* All connections at that node have gone with it. */

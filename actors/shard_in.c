@@ -59,15 +59,28 @@ static void take_presence(struct shard *self, const struct item *item)
     if (handle == TABLE_NONE)
         handle = shard_activate(self, &tenant, &id, presence->ref.slot);
     struct device *device = shard_device(self, handle);
-    if (!presence->present) {
+    if (presence->present == PRESENCE_GONE) {
         if (device_went(device, &presence->ref) && device->presences == NULL)
             device->disconnected_us = self->now_us;
     } else if (device->elsewhere != 0) {
         shard_redirect(self, device, &presence->ref);
-    } else if (device_came(device, &presence->ref)) {
+    } else if (device_came(device, &presence->ref, presence->present == PRESENCE_AGAIN)) {
         seen(self, device, presence->since_us);
     }
     shard_touch(self, handle);
+}
+
+/* Who went while the edge did not know whom to tell was told to nobody: of all that it has, he is
+ * missing. */
+static void take_told(struct shard *self, const struct msg_ref *ref)
+{
+    for (uint32_t h = shard_slot(self, ref->slot)->first; h != TABLE_NONE;) {
+        struct device *device = shard_device(self, h);
+        if (device_told(device, ref) && device->presences == NULL)
+            device->disconnected_us = self->now_us;
+        h = device->slot_next;
+    }
+    shard_slot_told(self, ref->slot);
 }
 
 /* It is told and acknowledged when it is kept. */
@@ -226,7 +239,7 @@ static void take_slotted(struct shard *self, const struct item *item)
         take_interest(self, item);
         break;
     case MSG_TOLD:
-        shard_slot_told(self, ref->slot);
+        take_told(self, ref);
         break;
     case MSG_ASK:
         take_ask(self, item);

@@ -237,13 +237,13 @@ void edge_mqtt_resume(struct edge *self)
 
 /* ---- what comes back ---- */
 
-static void say_presence(struct mqtt_conn *conn)
+static void say_presence(struct mqtt_conn *conn, enum msg_presence_is is)
 {
     const struct principal *who = session_principal(conn->session);
     struct msg_presence presence = {.ref = conn->ref,
                                     .tenant = who->tenant,
                                     .device = who->device,
-                                    .present = conn->present,
+                                    .present = (uint8_t)is,
                                     .since_us = conn->since_us};
     edge_say(conn->edge, edge_slot(conn->edge, &who->tenant, &who->device), MSG_PRESENCE, &presence,
              NULL, 0);
@@ -254,7 +254,7 @@ static void tell_presence(struct mqtt_conn *conn, bool present)
     if (session_principal(conn->session)->kind != PRINCIPAL_DEVICE || conn->present == present)
         return;
     conn->present = present;
-    say_presence(conn);
+    say_presence(conn, present ? PRESENCE_CAME : PRESENCE_GONE);
 }
 
 static void say_claim(struct mqtt_conn *conn)
@@ -288,7 +288,7 @@ void edge_mqtt_tell(struct edge *self)
         if (edge_lanes_tells(self, edge_slot(self, &who->tenant, NULL)))
             say_claim(conn);
         if (conn->present && edge_lanes_tells(self, edge_slot(self, &who->tenant, &who->device)))
-            say_presence(conn);
+            say_presence(conn, PRESENCE_AGAIN);
     }
 }
 

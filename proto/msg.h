@@ -115,10 +115,16 @@ struct msg_reject {
     uint32_t payload_len;
 } __attribute__((packed));
 
+enum msg_presence_is {
+    PRESENCE_GONE,
+    PRESENCE_CAME,
+    PRESENCE_AGAIN, /* among all of an edge's that are there, up to its MSG_TOLD */
+};
+
 struct msg_presence {
     struct msg_ref ref;
     struct uuid tenant, device;
-    uint8_t present;  /* 1 connected, 0 gone */
+    uint8_t present;  /* enum msg_presence_is */
     int64_t since_us; /* connected then: told anew it is no new sign of life; 0: now */
 } __attribute__((packed));
 

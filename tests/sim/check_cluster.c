@@ -290,17 +290,22 @@ static void check_loads(struct world *self)
     free(placement.slots);
 }
 
+const char *unrest_of_slot(const struct world *self, const struct db_slot *row)
+{
+    const struct process *owner = row->owner != NOBODY ? present(self, row->owner) : NULL;
+    if (owner == NULL || !member_lives(&self->db.member[row->owner]))
+        return "has no living owner";
+    if (row->target != NOBODY)
+        return "still moves";
+    return is_open(self, owner, row->slot) ? NULL : "is not open at its owner";
+}
+
 void check_settled(struct world *self)
 {
     for (uint32_t i = 0; i < self->db.slots_count; i++) {
-        const struct db_slot *row = &self->db.slots[i];
-        const struct process *owner = row->owner != NOBODY ? present(self, row->owner) : NULL;
-        if (owner == NULL || !member_lives(&self->db.member[row->owner]))
-            fail(self, "slot %u has no living owner", row->slot);
-        else if (row->target != NOBODY)
-            fail(self, "slot %u still moves", row->slot);
-        else if (!is_open(self, owner, row->slot))
-            fail(self, "slot %u is not open at its owner", row->slot);
+        const char *why = unrest_of_slot(self, &self->db.slots[i]);
+        if (why != NULL)
+            fail(self, "slot %u %s", self->db.slots[i].slot, why);
     }
     check_loads(self);
 }

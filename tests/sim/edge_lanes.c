@@ -172,13 +172,13 @@ static void say_claim(struct world *self, struct sim_edge *edge, const struct cl
 }
 
 static void say_presence(struct world *self, struct sim_edge *edge, const struct client *client,
-                         bool here)
+                         enum msg_presence_is is)
 {
     const struct db_device *device = &self->db.device[client->device];
     struct msg_presence presence = {.tenant = self->db.tenant[device->tenant].id,
                                     .device = device->id,
                                     .ref = conn_ref(self, client),
-                                    .present = here,
+                                    .present = (uint8_t)is,
                                     .since_us = client->since_us};
     if (client->own)
         lanes_say(edge->lanes, edge_slot(self, edge, device->tenant, client->device), MSG_PRESENCE,
@@ -202,7 +202,7 @@ void edge_tell_presence(struct world *self, struct sim_edge *edge, const struct 
     if (here)
         learn_home(self, edge, client);
     say_claim(self, edge, client, here);
-    say_presence(self, edge, client, here);
+    say_presence(self, edge, client, here ? PRESENCE_CAME : PRESENCE_GONE);
     task_wake(self, &edge->thread.task);
 }
 
@@ -239,7 +239,7 @@ void edge_tell_again(struct world *self, struct sim_edge *edge)
         if (tells(edge, edge_slot(self, edge, tenant, DEVICES)))
             say_claim(self, edge, client, true);
         if (tells(edge, edge_slot(self, edge, tenant, client->device)))
-            say_presence(self, edge, client, true);
+            say_presence(self, edge, client, PRESENCE_AGAIN);
     }
     for (uint32_t d = 0; d < DEVICES; d++) {
         uint16_t slot = edge_slot(self, edge, self->db.device[d].tenant, d);

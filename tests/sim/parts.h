@@ -190,6 +190,8 @@ void check_ended(struct world *self, struct process *process, const char *why);
 void check_step(struct world *self);
 /* All slots have living owners, and enough of them; nothing moves. */
 void check_settled(struct world *self);
+/* Why a slot is not served as it should be, or NULL. */
+const char *unrest_of_slot(const struct world *self, const struct db_slot *row);
 void check_empty(struct world *self);
 
 /* ---- check_watch.c: what watchers are told, in which order readings come ---- */

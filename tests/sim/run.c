@@ -54,13 +54,10 @@ static const char *unrest_of_cluster(const struct world *self)
         if (member_lives(row) && !here)
             return "a dead node is not buried";
     }
-    for (uint32_t i = 0; i < self->db.slots_count; i++) {
-        const struct db_slot *row = &self->db.slots[i];
-        if (row->owner == NOBODY || !member_lives(&self->db.member[row->owner]) ||
-            row->target != NOBODY)
-            return "slots have no owner, or move";
-    }
-    return NULL;
+    const char *why = NULL;
+    for (uint32_t i = 0; i < self->db.slots_count && why == NULL; i++)
+        why = unrest_of_slot(self, &self->db.slots[i]);
+    return why;
 }
 
 /* NULL: it is. */

@@ -163,6 +163,24 @@ static inline void present(struct fixture *f, bool is)
     present_at(f, own_ref(0), is);
 }
 
+/* As its edge names all that it has. */
+static inline void present_again(struct fixture *f)
+{
+    struct msg_presence presence = {.ref = own_ref(0),
+                                    .tenant = tenant,
+                                    .device = device_id,
+                                    .present = PRESENCE_AGAIN,
+                                    .since_us = f->now_us};
+    receive(f, MSG_PRESENCE, &presence, sizeof presence, "");
+}
+
+static inline struct msg_ref other_edge(void)
+{
+    struct msg_ref ref = own_ref(0);
+    ref.edge = 0;
+    return ref;
+}
+
 /* What the database would answer: every device is there, with one rule; nothing was stored. */
 static inline void answer(struct fixture *f, struct batch *batch, bool found, bool stored)
 {

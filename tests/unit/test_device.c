@@ -139,9 +139,9 @@ static void its_connections_are_told_apart(void **state)
     const struct msg_ref others[] = {connection(1, 8, 3, 1), connection(1, 7, 4, 1),
                                      connection(1, 7, 3, 2), connection(3, 7, 3, 1)};
     struct msg_ref of_b = b;
-    assert_true(device_came(&device, &a));
-    assert_false(device_came(&device, &a));
-    assert_true(device_came(&device, &b));
+    assert_true(device_came(&device, &a, false));
+    assert_false(device_came(&device, &a, false));
+    assert_true(device_came(&device, &b, false));
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         assert_false(device_went(&device, &others[i]));
     of_b.slot = 9, of_b.epoch = 4, of_b.item = 5; /* say nothing of the connection */
@@ -153,13 +153,33 @@ static void its_connections_are_told_apart(void **state)
     device_clear(&device);
 }
 
+/* An edge that names all it has leaves out who went while it knew of no owner. */
+static void whom_its_edge_does_not_name_has_gone(void **state)
+{
+    (void)state;
+    struct device device = {0};
+    const struct msg_ref a = connection(1, 7, 3, 1), b = connection(1, 7, 4, 1);
+    const struct msg_ref other_edge = {.node = 1, .life = 7, .edge = 1, .conn = 3, .generation = 1};
+    assert_true(device_came(&device, &a, false));
+    assert_true(device_came(&device, &other_edge, false));
+    assert_true(device_came(&device, &b, true));
+    assert_true(device_told(&device, &a));
+    assert_false(device_went(&device, &a));
+    assert_false(device_came(&device, &b, true));
+    assert_false(device_told(&device, &a));
+    assert_true(device_told(&device, &a)); /* this time it named nobody */
+    assert_true(device_went(&device, &other_edge));
+    assert_null(device.presences);
+    device_clear(&device);
+}
+
 static void the_connections_of_a_node_go_with_it(void **state)
 {
     (void)state;
     struct device device = {0};
     for (uint32_t i = 0; i < 12; i++) {
         const struct msg_ref ref = connection((uint16_t)(i % 3), 1, i, 0);
-        assert_true(device_came(&device, &ref));
+        assert_true(device_came(&device, &ref, false));
     }
     assert_false(device_lost_node(&device, 3));
     assert_true(device_lost_node(&device, 1));
@@ -198,6 +218,7 @@ int main(void)
         cmocka_unit_test(an_absent_one_is_asked_for_again_after_a_second),
         cmocka_unit_test(what_it_holds_comes_out_in_order),
         cmocka_unit_test(its_connections_are_told_apart),
+        cmocka_unit_test(whom_its_edge_does_not_name_has_gone),
         cmocka_unit_test(the_connections_of_a_node_go_with_it),
         cmocka_unit_test(the_newest_payload_replaces_the_one_before),
     };

@@ -153,10 +153,10 @@ static void edges_may_tell_before_the_view_is_read(void **state)
     (void)state;
     struct fixture f;
     begin_closed(&f);
-    present(&f, true);
+    present_again(&f);
     told(&f, own_ref(0));
     publish(&f, 1, 0);
-    told(&f, own_ref(0));
+    told(&f, other_edge());
     slot_says(&f, MSG_SLOT, OWN, EPOCH, 0);
     assert_int_equal(shard_count(f.shard)->slots, 1);
     assert_non_null(the_device(&f)->presences);

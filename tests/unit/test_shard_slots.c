@@ -145,9 +145,10 @@ static void a_living_owners_slot_opens_with_what_he_gives(void **state)
     (void)state;
     struct fixture f;
     begin_opening(&f, SLOT_AWAITS);
-    present(&f, true); /* waits too: his snapshot comes first */
-    for (unsigned e = 0; e < 2 * EDGES; e++)
-        told(&f, own_ref(0));
+    present_again(&f); /* waits too: his snapshot comes first */
+    told(&f, own_ref(0));
+    for (unsigned e = 1; e < 2 * EDGES; e++)
+        told(&f, other_edge());
     slot_says(&f, MSG_GIVEN, OWN, EPOCH - 1, 0); /* of another time */
     assert_true(shard_is_quiet(f.shard));
     assert_null(the_device(&f));
