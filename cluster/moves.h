@@ -22,7 +22,7 @@
 
 typedef struct moves moves_t;
 
-#define MOVES_GROUP 128
+#define MOVES_GROUP 24
 
 enum moves_kind {
     MOVES_NONE,
