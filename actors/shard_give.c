@@ -61,7 +61,7 @@ static void give_device(const struct giving *g, const struct device *d)
         .slot = g->order->slot,
         .epoch = g->order->epoch,
         .status = d->status,
-        .dirty = d->dirty,
+        .flags = (uint8_t)((d->dirty ? SNAPSHOT_DIRTY : 0) | (d->stale ? SNAPSHOT_STALE : 0)),
         .last_seen_us = d->last_seen_us,
         .newest_us = d->newest_us,
         .touched_us = d->touched_us,
@@ -93,7 +93,7 @@ void shard_give(struct shard *self, const struct msg_slot *order)
         const struct device *device = shard_device(self, h);
         h = device->slot_next;
         CHECK(device->in_flight == 0 && device->held == NULL);
-        if (device->state == DEVICE_LIVE && !device->stale)
+        if (device->state == DEVICE_LIVE)
             give_device(&g, device);
     }
     struct msg_slot end = *order;
@@ -147,7 +147,7 @@ void shard_take_snapshot(struct shard *self, const struct item *item)
     struct device *device = shard_device(self, handle);
     device->state = DEVICE_LIVE;
     device->status = s->status;
-    device->dirty = s->dirty;
+    device->dirty = s->flags & SNAPSHOT_DIRTY;
     device->last_seen_us = s->last_seen_us;
     device->newest_us = s->newest_us;
     device->touched_us = s->touched_us;
@@ -159,6 +159,8 @@ void shard_take_snapshot(struct shard *self, const struct item *item)
         return;
     }
     adopt_kept(device, s, item->texts);
+    if (s->flags & SNAPSHOT_STALE)
+        shard_changed(self, handle);
     if (self->now_us - self->changed_us < CHANGE_US)
         shard_step(self, handle, DEVICE_CHANGED, &(struct device_input){0});
 }

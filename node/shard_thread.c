@@ -222,12 +222,18 @@ static bool asked_to_end(struct shard_thread *self, zsock_t *pipe)
     return end;
 }
 
+/* The last that control said is in what its shard has yet to take: to whom slots are given. */
+static bool is_quiet(const struct shard_thread *self)
+{
+    return shard_is_quiet(self->shard) && !(zsock_events(self->inbox) & ZMQ_POLLIN);
+}
+
 /* The writers may end now: they are given nothing more, and what they give back is taken. */
 static void tell_drained(struct shard_thread *self, zsock_t *pipe)
 {
     if (self->deadline_us == INT64_MAX || self->drained)
         return;
-    if (!self->ending && !shard_is_quiet(self->shard) && clock_boot_us() < self->deadline_us)
+    if (!self->ending && !is_quiet(self) && clock_boot_us() < self->deadline_us)
         return;
     self->drained = self->ending = true;
     zsock_signal(pipe, 0);

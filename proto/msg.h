@@ -236,13 +236,18 @@ struct msg_rule {
     char metric[LIMIT_METRIC_NAME_BYTES + 1];
 } __attribute__((packed));
 
+enum msg_snapshot_flags {
+    SNAPSHOT_DIRTY = 1, /* last_seen or latest is not written */
+    SNAPSHOT_STALE = 2, /* its rules have changed: they are to be read anew */
+};
+
 /* What a device's actor knows and the database does not, or not yet. */
 struct msg_snapshot {
     struct uuid tenant, device;
     uint16_t slot;
     uint32_t epoch;
     uint8_t status; /* enum device_status */
-    uint8_t dirty;
+    uint8_t flags;  /* enum msg_snapshot_flags */
     int64_t last_seen_us, newest_us, touched_us;
     int64_t disconnected_us; /* INT64_MAX: not yet; who is connected still is told anew */
     uint16_t rules_count;

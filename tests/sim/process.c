@@ -254,7 +254,8 @@ void processes_reap(struct world *self)
 static bool is_quiet(const struct process *process)
 {
     for (uint32_t i = 0; i < process->shards; i++)
-        if (!shard_is_quiet(process->shard[i].shard))
+        if (!shard_is_quiet(process->shard[i].shard) ||
+            !fifo_is_empty(process->shard[i].inbox, SHARD_SENDERS))
             return false;
     return true;
 }
