@@ -195,7 +195,7 @@ static void drain(struct control *self)
         return;
     if (ordered && empty && !self->moving_clients) {
         self->moving_clients = true;
-        control_view_tell_elsewhere(&self->view);
+        control_view_tell_elsewhere(&self->view, true);
     }
     bool gone = self->moving_clients && metrics_get(METRIC_MQTT_CONNECTIONS) == 0;
     if (gone || control_now_ms() >= self->drain_until) {
@@ -253,6 +253,7 @@ static void work(struct control *self)
     if (self->db.conn == NULL && control_now_ms() >= self->connect_at)
         connect_again(self);
     drain(self);
+    control_mind_clients(self);
     if (self->db.conn == NULL)
         return;
     take_notifications(self);

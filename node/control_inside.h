@@ -40,6 +40,8 @@ struct control {
     bool draining, moving_clients, drained; /* by SIGTERM: slots, then clients, then main is told */
     bool signalled; /* an operator's order is done: the process was told, once */
     int64_t drain_until;
+    int64_t alone_since; /* boot clock, ms; 0: it is not */
+    bool sends_away;     /* its clients, as it is alone */
     int64_t backoff_ms, connect_at, poll_at, prune_at, upkeep_at, expiry_at,
         sweep_at; /* boot clock, ms */
 };
@@ -54,6 +56,8 @@ bool control_went_on(struct control *self, const char *what, int rc);
 bool control_bury(struct control *self);
 bool control_vote(struct control *self);
 void control_take_reports(struct control *self);
+/* Sends the clients away, as long as neither the database nor any other node answers. */
+void control_mind_clients(struct control *self);
 
 /* control_moves.c */
 bool control_move_slots(struct control *self);

@@ -1,4 +1,6 @@
-/* Whose lease has run out is declared dead; who does not answer is voted against. */
+/* Whose lease has run out is declared dead; who does not answer is voted against; and whether it is
+ * this node itself that is cut off. */
+#include "cluster/lease.h"
 #include "cluster/planner.h"
 #include "node/control_inside.h"
 #include "node/lease_thread.h"
@@ -82,6 +84,41 @@ void control_take_reports(struct control *self)
         if (report.number < LIMIT_NODES)
             take_report(self, &report);
     }
+}
+
+static bool answers_nobody(const struct control *self)
+{
+    if (lease_database_up() || !control_view_has_others(&self->view))
+        return false;
+    for (unsigned n = 0; n < LIMIT_NODES; n++) {
+        const struct suspect *suspect = &self->suspects[n];
+        if (n != self->view.number && control_view_lives(&self->view, (uint16_t)n) &&
+            !(suspect->suspected && suspect->life == (uint16_t)self->view.nodes[n]->incarnation))
+            return false;
+    }
+    return true;
+}
+
+/* Where the database alone is away all wait for it, and where another node alone does not answer he is
+ * gone. Where nobody answers for a lease it is this node that is cut off: others have what it owned. */
+void control_mind_clients(struct control *self)
+{
+    int64_t now = control_now_ms();
+    if (!answers_nobody(self))
+        self->alone_since = 0;
+    else if (self->alone_since == 0)
+        self->alone_since = now;
+    bool alone = self->alone_since != 0 && now - self->alone_since >= LEASE_TTL_MS;
+    if (alone == self->sends_away || self->draining)
+        return;
+    self->sends_away = alone;
+    if (alone)
+        log_event(LEVEL_WARNING, "clients_sent_away", "reason",
+                  "neither the database nor any other node answers: this one is cut off");
+    else
+        log_event(LEVEL_INFO, "clients_may_stay", "text", "somebody answers again");
+    control_view_tell_elsewhere(&self->view, alone);
+    control_view_flush(&self->view);
 }
 
 /* Who does not answer may not have read of this node yet, while the database was away. */

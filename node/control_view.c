@@ -235,7 +235,7 @@ bool control_view_has_others(const struct control_view *self)
     return elsewhere(self) != NULL;
 }
 
-void control_view_tell_elsewhere(struct control_view *self)
+void control_view_tell_elsewhere(struct control_view *self, bool on)
 {
     char text[160] = "";
     const struct view_node *node = elsewhere(self);
@@ -244,7 +244,7 @@ void control_view_tell_elsewhere(struct control_view *self)
         snprintf(text, sizeof text, "%s:%lld", json_string_value(json_object_get(json, "address")),
                  (long long)json_integer_value(json_object_get(json, "mqtt")));
     json_decref(json);
-    struct msg_drain item = {.reference_len = (uint16_t)strlen(text)};
+    struct msg_drain item = {.reference_len = (uint16_t)strlen(text), .on = on};
     for (unsigned i = 0; i < (unsigned)self->config->edges; i++)
         add_text(&self->edges[i], MSG_DRAIN, &item, sizeof item,
                  &(struct span){text, item.reference_len});

@@ -51,7 +51,7 @@ void control_view_tell_edges(struct control_view *self, enum msg_kind kind, cons
                              size_t len);
 /* There is another node that is active. */
 bool control_view_has_others(const struct control_view *self);
-/* This node's MQTT clients are to go to another node that is active, of its region if there is one.
- */
-void control_view_tell_elsewhere(struct control_view *self);
+/* This node's MQTT clients are to go to another node that is active, of its region if there is one;
+ * or (not `on`) to stay. */
+void control_view_tell_elsewhere(struct control_view *self, bool on);
 void control_view_flush(struct control_view *self);

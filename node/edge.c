@@ -146,11 +146,13 @@ static void on_drain(struct ev_loop *loop, ev_timer *watcher, int events)
     edge_mqtt_drain(self, self->elsewhere);
 }
 
-static void begin_drain(struct edge *self, const struct item *item)
+static void take_drain(struct edge *self, const struct item *item)
 {
     snprintf(self->elsewhere, sizeof self->elsewhere, "%.*s", (int)item->texts_len,
              (const char *)item->texts);
-    if (!ev_is_active(&self->drain))
+    if (!((const struct msg_drain *)item->fixed)->on)
+        ev_timer_stop(self->loop, &self->drain);
+    else if (!ev_is_active(&self->drain))
         ev_timer_start(self->loop, &self->drain);
 }
 
@@ -184,7 +186,7 @@ static void take_frame(struct edge *self, const void *data, size_t len)
                 edge_http_actor(self, item.fixed);
             break;
         case MSG_DRAIN:
-            begin_drain(self, &item);
+            take_drain(self, &item);
             break;
         case MSG_NODE:
         case MSG_SLOT:

@@ -43,7 +43,7 @@ enum msg_kind {
 
     MSG_HOME, /* control → edge, shard → edge: the region of a tenant's or device's slots */
 
-    MSG_DRAIN, /* control → edge: send your MQTT clients elsewhere, gently; server reference */
+    MSG_DRAIN, /* control → edge: send your MQTT clients elsewhere, gently, or do not; reference */
 
     /* The cluster, as control reads it: to edges and shards. */
     MSG_NODE,     /* a node is alive (or no more) */
@@ -210,6 +210,7 @@ struct msg_told {
 
 struct msg_drain {
     uint16_t reference_len;
+    uint8_t on; /* 0: they may stay */
 } __attribute__((packed));
 
 enum msg_slot_flags {
