@@ -41,6 +41,7 @@ struct control {
     bool signalled; /* an operator's order is done: the process was told, once */
     int64_t drain_until;
     int64_t alone_since; /* boot clock, ms; 0: it is not */
+    int64_t deaf_since;  /* no other node answers; 0: one does */
     bool sends_away;     /* its clients, as it is alone */
     int64_t backoff_ms, connect_at, poll_at, prune_at, upkeep_at, expiry_at,
         sweep_at; /* boot clock, ms */

@@ -86,9 +86,10 @@ void control_take_reports(struct control *self)
     }
 }
 
-static bool answers_nobody(const struct control *self)
+/* No other node answers this one; false where there is no other. */
+static bool is_answered_by_none(const struct control *self)
 {
-    if (lease_database_up() || !control_view_has_others(&self->view))
+    if (!control_view_has_others(&self->view))
         return false;
     for (unsigned n = 0; n < LIMIT_NODES; n++) {
         const struct suspect *suspect = &self->suspects[n];
@@ -99,12 +100,13 @@ static bool answers_nobody(const struct control *self)
     return true;
 }
 
-/* Where the database alone is away all wait for it, and where another node alone does not answer he is
- * gone. Where nobody answers for a lease it is this node that is cut off: others have what it owned. */
+/* Where the database alone is away all wait for it, and where another node alone does not answer he
+ * is gone. Where nobody answers for a lease it is this node that is cut off: others have what it
+ * owned. */
 void control_mind_clients(struct control *self)
 {
     int64_t now = control_now_ms();
-    if (!answers_nobody(self))
+    if (lease_database_up() || !is_answered_by_none(self))
         self->alone_since = 0;
     else if (self->alone_since == 0)
         self->alone_since = now;
@@ -121,10 +123,22 @@ void control_mind_clients(struct control *self)
     control_view_flush(&self->view);
 }
 
+/* Where nobody answers, it is this node that does not hear, as after a short cut of all its ways:
+ * it does not speak against others until that has lasted a lease. */
+static bool hears(struct control *self)
+{
+    int64_t now = control_now_ms();
+    if (!is_answered_by_none(self))
+        self->deaf_since = 0;
+    else if (self->deaf_since == 0)
+        self->deaf_since = now;
+    return self->deaf_since == 0 || now - self->deaf_since >= LEASE_TTL_MS;
+}
+
 /* Who does not answer may not have read of this node yet, while the database was away. */
 bool control_vote(struct control *self)
 {
-    if (!lease_thread_may_judge())
+    if (!hears(self) || !lease_thread_may_judge())
         return true;
     for (unsigned n = 0; n < LIMIT_NODES; n++) {
         struct suspect *suspect = &self->suspects[n];
