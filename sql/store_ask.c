@@ -80,7 +80,7 @@ static bool alerts_answer(const PGresult *result, struct batch *batch, struct st
 
 /* Which were stored; of those that were not, no row. A reading without a timestamp of its own is
  * looked for among its device's newest: 4096, and twice as many as are asked for together (a large
- * array). One scan a device serves all that is asked of it. The join is FULL, and its condition
+ * array); where it is known when each came, none before the first of them. One scan a device serves all that is asked of it. The join is FULL, and its condition
  * hidden in COALESCE so that it stays that: no loop over all of both can make one, and a loop is
  * what a plan without the values, for ten items, would have. */
 #define SQL_SAME                                                                                   \
@@ -94,10 +94,11 @@ static bool alerts_answer(const PGresult *result, struct batch *batch, struct st
     "SELECT c.n, c.at FROM c WHERE c.at IS NOT NULL AND EXISTS (SELECT FROM telemetry t "          \
     "WHERE t.device_id = c.device AND t.timestamp = c.at AND "                                     \
     "CASE WHEN (t.seq >> 32) = c.key THEN " SQL_SAME " ELSE false END) "                           \
-    "UNION SELECT c.n, t.timestamp FROM (SELECT device, count(*) AS asked FROM c WHERE at IS "     \
-    "NULL "                                                                                        \
+    "UNION SELECT c.n, t.timestamp FROM (SELECT device, count(*) AS asked, "                       \
+    "min(COALESCE(since, '-infinity')) AS since FROM c WHERE at IS NULL "                          \
     "GROUP BY device) d CROSS JOIN LATERAL (SELECT *, n.seq >> 32 AS key FROM telemetry n "        \
-    "WHERE n.device_id = d.device ORDER BY n.timestamp DESC, n.seq DESC "                          \
+    "WHERE n.device_id = d.device AND n.timestamp >= d.since "                                     \
+    "ORDER BY n.timestamp DESC, n.seq DESC "                                                       \
     "LIMIT 4096 + 2 * d.asked) t FULL JOIN c ON c.device = t.device_id AND c.key = t.key "         \
     "WHERE COALESCE(t.device_id IS NOT NULL AND c.at IS NULL AND "                                 \
     "(c.since IS NULL OR t.timestamp >= c.since) AND " SQL_SAME ", false)"
