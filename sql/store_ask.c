@@ -80,9 +80,10 @@ static bool alerts_answer(const PGresult *result, struct batch *batch, struct st
 
 /* Which were stored; of those that were not, no row. A reading without a timestamp of its own is
  * looked for among its device's newest: 4096, and twice as many as are asked for together (a large
- * array); where it is known when each came, none before the first of them. One scan a device serves all that is asked of it. The join is FULL, and its condition
- * hidden in COALESCE so that it stays that: no loop over all of both can make one, and a loop is
- * what a plan without the values, for ten items, would have. */
+ * array); where it is known when each came, none before the first of them. One scan a device serves
+ * all that is asked of it. The join is FULL, and its condition hidden in COALESCE so that it stays
+ * that: no loop over all of both can make one, and a loop is what a plan without the values, for
+ * ten items, would have. */
 #define SQL_SAME                                                                                   \
     "jsonb_strip_nulls(jsonb_build_object("                                                        \
     "'temperature', t.temperature, 'humidity', t.humidity, 'pressure', t.pressure, "               \
