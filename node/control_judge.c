@@ -10,8 +10,10 @@
 #include "proto/check.h"
 #include <inttypes.h>
 
-/* A suspect is voted against this often while it is one. */
+/* A suspect is voted against this often while it is one; and at first not before TCP had time to go
+ * on after a short cut, which it does on one way after the other. */
 #define VOTE_MS 2000
+#define FIRST_VOTE_MS 1000
 #define TURN_MS 200
 #define EXPIRY_MS 500 /* leases of others are looked at this often, and when one is due */
 
@@ -67,10 +69,14 @@ bool control_bury(struct control *self)
 static void take_report(struct control *self, const struct mesh_report *report)
 {
     struct suspect *suspect = &self->suspects[report->number];
-    if (report->suspected && !(suspect->suspected && suspect->life == report->life))
+    bool again = suspect->suspected && suspect->life == report->life;
+    if (report->suspected && !again)
         log_event(LEVEL_WARNING, "node_suspected", "text", "node %u does not answer for %ld ms",
                   report->number, (long)report->silent_ms);
-    *suspect = (struct suspect){.life = report->life, .suspected = report->suspected};
+    *suspect =
+        (struct suspect){.life = report->life,
+                         .suspected = report->suspected,
+                         .vote_at = again ? suspect->vote_at : control_now_ms() + FIRST_VOTE_MS};
 }
 
 void control_take_reports(struct control *self)
