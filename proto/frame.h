@@ -54,9 +54,9 @@ struct item {
     size_t size; /* bytes of the item in its frame */
 };
 
-/* Makes a finished frame one of `version`, which is of MSG_VERSION_MIN to MSG_VERSION: for a node
- * that knows no later one. Their layouts are the same so far: a version that changes one is put
- * into the former's words here. */
+/* Makes a finished frame one of `version`, below MSG_VERSION, for a node that knows no later one;
+ * below MSG_VERSION_MIN it stays as it is, and that node refuses it. Their layouts are the same so
+ * far: a version that changes one is put into the former's words here. */
 void frame_for_version(void *frame, size_t len, unsigned version);
 
 /* 0, ERR_VERSION (a peer of another version) or ERR_MALFORMED. */

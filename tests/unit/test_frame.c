@@ -153,6 +153,18 @@ static void lengths_together_do_not_overflow(void **state)
     frame_free(&frame);
 }
 
+/* The database names the version of a member: no number of it may end a node. */
+static void a_frame_for_one_too_old_stays_what_it_is(void **state)
+{
+    (void)state;
+    for (unsigned version = 0; version < MSG_VERSION; version++) {
+        uint8_t frame[] = {0x93, MSG_VERSION, 0, 0xc4, 0};
+        frame_for_version(frame, sizeof frame, version);
+        assert_int_equal(frame[1], version < MSG_VERSION_MIN ? MSG_VERSION : version);
+        assert_int_equal(read_all(frame, sizeof frame), 0);
+    }
+}
+
 static void another_version_is_told_apart(void **state)
 {
     (void)state;
@@ -184,6 +196,7 @@ int main(void)
         cmocka_unit_test(a_full_frame_takes_nothing_and_keeps_what_it_has),
         cmocka_unit_test(every_cut_and_every_tail_is_refused),
         cmocka_unit_test(lengths_together_do_not_overflow),
+        cmocka_unit_test(a_frame_for_one_too_old_stays_what_it_is),
         cmocka_unit_test(another_version_is_told_apart),
         cmocka_unit_test(lengths_are_not_believed),
     };
