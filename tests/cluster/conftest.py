@@ -12,7 +12,6 @@ import wan  # noqa: E402
 from apart import Apart  # noqa: E402
 from loads import Loads  # noqa: E402
 from keeper import Keeper, note_failure  # noqa: E402
-from members import wait_settled  # noqa: E402
 from running import bring_up, end_well_when_told, show_logs, take_down  # noqa: E402
 
 NODES = "eu-1,eu-2,us-1"

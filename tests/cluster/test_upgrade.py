@@ -1,6 +1,7 @@
 """A rolling upgrade: nodes of this version and of the next one work together, under load."""
 
 import os
+import re
 import subprocess
 
 import pytest
@@ -11,7 +12,8 @@ from members import Operator, wait_settled
 
 # The next version differs in nothing but its number: what is tried is that it is spoken only where
 # it is understood.
-VERSION = 2
+with open(os.path.join(ROOT, "proto", "msg.h"), encoding="utf-8") as header:
+    VERSION = int(re.search(r"#define MSG_VERSION (\d+)", header.read()).group(1))
 
 
 @pytest.fixture(scope="module")
