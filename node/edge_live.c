@@ -92,8 +92,8 @@ static void unwatch(struct live *live, struct live_watch **at)
     free(gone);
 }
 
-/* Is it a device of the tenant? The watch works meanwhile: it is keyed by the token's tenant, so
- * another tenant's device has nothing to say to it. */
+/* Is it a device of the tenant, and in which region is its home? The watch works meanwhile: it is
+ * keyed by the token's tenant, so another tenant's device has nothing to say to it. */
 static void ask_device(struct live *live, const struct uuid *device)
 {
     struct request *request = request_new(REQUEST_WATCH);
@@ -133,8 +133,11 @@ static bool watch(struct live *live, const struct uuid *device, bool confirm)
     added->next = live->watches;
     live->watches = added;
     live->watches_count++;
-    if (!uuid_is_nil(device))
-        ask_device(live, device);
+    if (uuid_is_nil(device))
+        return true;
+    if (!confirm)
+        lws_rx_flow_control(live->wsi, 0); /* a pong says that the path's device is watched */
+    ask_device(live, device);
     return true;
 }
 
@@ -144,6 +147,8 @@ void edge_live_answer(struct edge *self, struct request *answered)
     struct live_watch **at = live != NULL ? find(live, &answered->device) : NULL;
     if (at == NULL || *at == NULL)
         return;
+    if (!(*at)->confirm)
+        lws_rx_flow_control(live->wsi, 1);
     if (answered->status == 200) {
         edge_lanes_learn(self, &live->claims.tenant, &answered->device, answered->region);
         if ((*at)->confirm)
