@@ -24,6 +24,24 @@ void early_keep(struct early *self, const struct item *item)
     self->last = kept;
 }
 
+static struct item item_of(const struct early_item *kept)
+{
+    return (struct item){.kind = kept->kind,
+                         .fixed = kept->bytes,
+                         .texts = kept->bytes + frame_fixed_size(kept->kind),
+                         .texts_len = kept->texts_len,
+                         .size = kept->size};
+}
+
+void early_each(const struct early *self, void (*fn)(void *context, const struct item *item),
+                void *context)
+{
+    for (const struct early_item *kept = self->first; kept != NULL; kept = kept->next) {
+        struct item item = item_of(kept);
+        fn(context, &item);
+    }
+}
+
 void early_take(struct early *self, void (*fn)(void *context, const struct item *item),
                 void *context)
 {
@@ -31,11 +49,7 @@ void early_take(struct early *self, void (*fn)(void *context, const struct item 
     *self = (struct early){0};
     while (kept != NULL) {
         struct early_item *next = kept->next;
-        struct item item = {.kind = kept->kind,
-                            .fixed = kept->bytes,
-                            .texts = kept->bytes + frame_fixed_size(kept->kind),
-                            .texts_len = kept->texts_len,
-                            .size = kept->size};
+        struct item item = item_of(kept);
         fn(context, &item);
         free(kept);
         kept = next;

@@ -3,7 +3,8 @@
  * early - items that came before what they need: their slot, its epoch, the word that their node is
  * there. They are taken again, in their order, when that has come.
  *
- * Owner: the shard. Bound: they are items of edges, which have credit for them.
+ * Owner: the shard. Bound: they are items of edges, which have credit for them, and one of each
+ * device that is to be woken.
  */
 #include "proto/frame.h"
 
@@ -14,6 +15,8 @@ struct early {
 
 /* A copy. Aborts without memory. */
 void early_keep(struct early *self, const struct item *item);
+void early_each(const struct early *self, void (*fn)(void *context, const struct item *item),
+                void *context);
 /* Calls `fn` with each, which may keep some anew. */
 void early_take(struct early *self, void (*fn)(void *context, const struct item *item),
                 void *context);

@@ -45,14 +45,37 @@ static void give_watchers(void *context, const struct uuid *tenant, const struct
     interest_each(&g->self->interest, tenant, device, give_interest, g);
 }
 
+/* The next owner loads it, once it has the slot. */
+static void leave_out(const struct giving *g, const struct uuid *tenant, const struct uuid *device)
+{
+    struct msg_snapshot item = {.tenant = *tenant,
+                                .device = *device,
+                                .slot = g->order->slot,
+                                .epoch = g->order->epoch,
+                                .status = STATUS_ONLINE, /* not offline is all that counts */
+                                .flags = SNAPSHOT_LEFT_OUT};
+    SURVIVE(frame_add(g->to, MSG_SNAPSHOT, &item, sizeof item, NULL, 0));
+}
+
+static void give_wake(void *context, const struct item *item)
+{
+    const struct msg_device *wake = item->fixed;
+    struct uuid tenant = wake->tenant, device = wake->device;
+    if (item->kind == MSG_WAKE)
+        leave_out(context, &tenant, &device);
+}
+
 static void give_device(const struct giving *g, const struct device *d)
 {
     const struct rules *rules = d->rules;
     struct msg_rule packed[64];
     uint16_t count = 0;
     bool too_many = rules != NULL && rules->count > sizeof packed / sizeof *packed;
-    if (too_many || g->to->bytes.len >= GIVE_BYTES_MAX)
-        return; /* it is loaded there */
+    if (too_many || g->to->bytes.len >= GIVE_BYTES_MAX) {
+        if (d->status != STATUS_OFFLINE)
+            leave_out(g, &d->tenant, &d->id);
+        return;
+    }
     for (; rules != NULL && count < rules->count; count++)
         packed[count] = rules_pack(&rules->rule[count]);
     struct msg_snapshot item = {
@@ -89,13 +112,15 @@ void shard_give(struct shard *self, const struct msg_slot *order)
         interest_keys(&self->interest, INTEREST_ANY, give_watchers, &g);
     far->gave[shard] = true;
     interest_keys(&self->interest, order->slot % LIMIT_SLOTS, give_watchers, &g);
-    for (uint32_t h = shard_slot(self, order->slot)->first; h != TABLE_NONE;) {
+    const struct held_slot *slot = shard_slot(self, order->slot);
+    for (uint32_t h = slot->first; h != TABLE_NONE;) {
         const struct device *device = shard_device(self, h);
         h = device->slot_next;
         CHECK(device->in_flight == 0 && device->held == NULL);
         if (device->state == DEVICE_LIVE)
             give_device(&g, device);
     }
+    early_each(&slot->early, give_wake, &g); /* given on before it was open */
     struct msg_slot end = *order;
     end.from = self->config.node;
     SURVIVE(frame_add(g.to, MSG_GIVEN, &end, sizeof end, NULL, 0));
@@ -129,10 +154,19 @@ static void adopt_kept(struct device *device, const struct msg_snapshot *s, cons
                                    s->latest_len));
 }
 
+/* Until the slot is open: it is in the database, with all that its former owner has written. */
+static void wake_later(struct held_slot *slot, const struct msg_snapshot *s)
+{
+    const struct msg_device wake = {s->tenant, s->device, s->slot};
+    const struct item item = {
+        .kind = MSG_WAKE, .fixed = &wake, .texts = (const uint8_t *)(&wake + 1)};
+    early_keep(&slot->early, &item);
+}
+
 void shard_take_snapshot(struct shard *self, const struct item *item)
 {
     const struct msg_snapshot *s = item->fixed;
-    const struct held_slot *slot = shard_slot(self, s->slot);
+    struct held_slot *slot = shard_slot(self, s->slot);
     struct uuid tenant = s->tenant, id = s->device;
     /* Open, or released before it came: nothing of its devices may be in flight any more. */
     bool too_late = s->epoch < slot->epoch || slot->hold > HOLD_OPENING;
@@ -143,6 +177,10 @@ void shard_take_snapshot(struct shard *self, const struct item *item)
         shard_activate(self, &tenant, &id, s->slot); /* its timers are to be watched */
     if (too_late)
         return; /* or will be */
+    if (s->flags & SNAPSHOT_LEFT_OUT) {
+        wake_later(slot, s);
+        return;
+    }
     uint32_t handle = shard_make(self, &tenant, &id, s->slot);
     struct device *device = shard_device(self, handle);
     device->state = DEVICE_LIVE;

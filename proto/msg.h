@@ -238,8 +238,9 @@ struct msg_rule {
 } __attribute__((packed));
 
 enum msg_snapshot_flags {
-    SNAPSHOT_DIRTY = 1, /* last_seen or latest is not written */
-    SNAPSHOT_STALE = 2, /* its rules have changed: they are to be read anew */
+    SNAPSHOT_DIRTY = 1,    /* last_seen or latest is not written */
+    SNAPSHOT_STALE = 2,    /* its rules have changed: they are to be read anew */
+    SNAPSHOT_LEFT_OUT = 4, /* nothing is said of it, but that its timers are to be watched */
 };
 
 /* What a device's actor knows and the database does not, or not yet. */

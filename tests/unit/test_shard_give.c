@@ -181,6 +181,17 @@ static void a_target_that_has_died_since_is_given_nothing(void **state)
     end(&f);
 }
 
+/* Devices that a target has asked the database for; it knows them all. */
+static unsigned loads_of(struct fixture *target)
+{
+    unsigned loads = 0;
+    for (struct batch *batch; (batch = shard_next_batch(target->shard)) != NULL;) {
+        loads += batch->loads_count;
+        answer(target, batch, true, false);
+    }
+    return loads;
+}
+
 /* However long ago that was: the database may have been away meanwhile. */
 static void what_has_changed_meanwhile_is_read_anew_there(void **state)
 {
@@ -194,12 +205,7 @@ static void what_has_changed_meanwhile_is_read_anew_there(void **state)
     begin_target(&target, &source);
     hand_on(&source, &target);
     assert_non_null(the_device(&target)); /* its timers go on */
-    unsigned loads = 0;
-    for (struct batch *batch; (batch = shard_next_batch(target.shard)) != NULL;) {
-        loads += batch->loads_count;
-        answer(&target, batch, true, false);
-    }
-    assert_int_equal(loads, 1);
+    assert_int_equal(loads_of(&target), 1);
     end(&source);
     end(&target);
 }
@@ -217,15 +223,57 @@ static void what_no_frame_can_hold_is_loaded_there(void **state)
         const struct uuid id = {{7, (uint8_t)n, (uint8_t)(n >> 8)}};
         struct device *device = shard_device(f.shard, shard_make(f.shard, &tenant, &id, SLOT));
         device->state = DEVICE_LIVE;
+        device->status = STATUS_IDLE;
+        f.shard->counts.active++;
         assert_int_equal(device_keep_latest(device, payload, sizeof payload), 0);
     }
     release_and_give(&f);
     struct frame *frame = given_frame(&f);
     assert_in_range(frame_finish(frame).len, 1, LIMIT_LINK_FRAME_BYTES);
-    assert_in_range(look(frame, MSG_SNAPSHOT, &item, 0), 1, devices - 1);
+    assert_in_range(look(frame, MSG_SNAPSHOT, &item, 0), devices, devices + 1);
     assert_int_equal(take(frame, MSG_GIVEN, &item, sizeof item), 1);
     assert_int_equal(word(&f).epoch, EPOCH + 1);
     end(&f);
+}
+
+/* More rules than a snapshot takes: its next owner loads it, and watches its timers. */
+static void a_device_that_is_left_out_is_woken_there(void **state)
+{
+    (void)state;
+    for (int offline = 0; offline < 2; offline++) {
+        struct fixture source, target;
+        struct batch_rule rules[100] = {0};
+        begin_source(&source);
+        assert_int_equal(rules_load(&the_device(&source)->rules, rules, 100), 0);
+        the_device(&source)->status = offline ? STATUS_OFFLINE : STATUS_IDLE;
+        source.shard->counts.active += !offline;
+        release_and_give(&source);
+        begin_target(&target, &source);
+        hand_on(&source, &target);
+        assert_int_equal(loads_of(&target), !offline);
+        assert_int_equal(the_device(&target) != NULL, !offline);
+        end(&source);
+        end(&target);
+    }
+}
+
+/* Control has said whom to wake; then the slot is given on before it is open. */
+static void who_is_to_be_woken_is_woken_by_the_next_owner(void **state)
+{
+    (void)state;
+    struct fixture source, target;
+    struct msg_device wake = {.tenant = tenant, .device = device_id, .slot = SLOT};
+    begin_closed(&source);
+    node_says(&source, NEXT_NODE, NEXT_NODE_LIFE, true);
+    slot_says(&source, MSG_SLOT, OWN, EPOCH, SLOT_AWAITS);
+    receive(&source, MSG_WAKE, &wake, sizeof wake, "");
+    assert_null(the_device(&source));
+    release_and_give(&source);
+    begin_target(&target, &source);
+    hand_on(&source, &target);
+    assert_int_equal(loads_of(&target), 1);
+    end(&source);
+    end(&target);
 }
 
 static void claims_of_its_tenants_are_told_anew(void **state)
@@ -366,8 +414,6 @@ static void its_watchers_miss_nothing(void **state)
     end(&target);
 }
 
-/* ---- snapshots that are not adopted ---- */
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -379,6 +425,8 @@ int main(void)
         cmocka_unit_test(a_target_that_has_died_since_is_given_nothing),
         cmocka_unit_test(what_has_changed_meanwhile_is_read_anew_there),
         cmocka_unit_test(what_no_frame_can_hold_is_loaded_there),
+        cmocka_unit_test(a_device_that_is_left_out_is_woken_there),
+        cmocka_unit_test(who_is_to_be_woken_is_woken_by_the_next_owner),
         cmocka_unit_test(claims_of_its_tenants_are_told_anew),
         cmocka_unit_test(an_actor_goes_on_as_it_was),
         cmocka_unit_test(its_rules_keep_their_cooldown),
