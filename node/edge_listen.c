@@ -34,6 +34,9 @@ static struct lws_vhost *listen_on(struct edge *self, const char *name, int64_t 
 {
     const struct config *config = self->config;
     bool everywhere = strcmp(config->bind_address, "0.0.0.0") == 0;
+    /* With IPv6, libwebsockets would listen on `::` for an address of IPv4. */
+    if (strchr(config->bind_address, ':') == NULL)
+        options |= LWS_SERVER_OPTION_DISABLE_IPV6;
     struct lws_context_creation_info info = {
         .vhost_name = name,
         .port = (int)port,

@@ -190,8 +190,11 @@ static void tell_strangers(struct mesh *mesh)
     if (refused == 0 || mesh->now_us < mesh->tell_strangers_at_us)
         return;
     metrics_add(METRIC_MESH_REFUSED, refused);
-    log_event(LEVEL_WARNING, "mesh_stranger_refused", "text",
-              "%u connections whose key is of no member", refused);
+    log_event(
+        LEVEL_WARNING, "mesh_stranger_refused", "text",
+        "%u connections whose key is of no member: of nodes that this one has not read of yet, "
+        "or strangers",
+        refused);
     mesh->door.refused = 0;
     mesh->tell_strangers_at_us = mesh->now_us + TELL_STRANGERS_EACH_US;
 }

@@ -49,9 +49,10 @@ END
     printf '\n'
 }
 
-# Stays while a node lives; Ctrl-C ends it, and the exit trap stops what was started.
+# Stays while a node lives; Ctrl-C ends it, and the exit trap stops what was started. Exit status 1:
+# a node ended that nobody had told to.
 stay_in_foreground() {
-    local name living=$#
+    local name living=$# status=0
     local -A ended=()
     say "running; Ctrl-C stops all"
     while ((living > 0)); do
@@ -61,13 +62,19 @@ stay_in_foreground() {
                 ended[$name]=''
             elif [[ -z ${ended[$name]:-} ]]; then
                 ended[$name]=1 living=$((living - 1))
+                if [[ -e $NODES_HOME/$name/ordered ]]; then
+                    say "$name was stopped"
+                    continue
+                fi
+                status=1
                 warn "$name ended; the end of $NODES_HOME/$name/log:"
                 tail -n 5 "$NODES_HOME/$name/log" >&2
             fi
         done
         sleep 1
     done
-    die "no node is left"
+    say "no node is left"
+    exit "$status"
 }
 
 # The nodes of this `up`: the one that was wanted, or all.

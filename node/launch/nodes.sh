@@ -144,6 +144,7 @@ node_start() {
         return 0
     fi
     node_write_env "$name"
+    rm -f "$home/ordered"
     say "starting $name"
     STARTED_NODES+=("$name")
     (
@@ -169,7 +170,8 @@ node_wait_ready() {
     fi
 }
 
-# nodes_signal SIGNAL NAME...: to all at once; NODE_PIDS is who has got it.
+# nodes_signal SIGNAL NAME...: to all at once; NODE_PIDS is who has got it. Its file `ordered` tells
+# an `up` in the foreground that what ends was told to.
 nodes_signal() {
     local signal=$1 name pid
     shift
@@ -177,6 +179,7 @@ nodes_signal() {
     for name in "$@"; do
         pid=$(node_pid "$name") || continue
         NODE_PIDS[$name]=$pid
+        : >"$NODES_HOME/$name/ordered"
         kill "-$signal" "$pid" 2>/dev/null || true
     done
 }

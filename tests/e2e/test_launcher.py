@@ -52,6 +52,26 @@ def test_postgres_is_durable_and_keeps_to_loopback(g):
         assert g.sql("SELECT current_setting (%s)", [setting], role="super") == [(value,)], setting
 
 
+def listens(pid):
+    """(address in hexadecimal, port) of each port that a process listens on."""
+    folder = "/proc/%d/fd" % pid
+    sockets = {os.readlink(os.path.join(folder, fd)) for fd in os.listdir(folder)}
+    found = set()
+    for table in ("tcp", "tcp6"):
+        with open("/proc/%d/net/%s" % (pid, table), encoding="ascii") as lines:
+            for fields in (line.split() for line in lines):
+                if fields[3] == "0A" and "socket:[%s]" % fields[9] in sockets:
+                    address, port = fields[1].split(":")
+                    found.add((address, int(port, 16)))
+    return found
+
+
+def test_a_node_keeps_to_loopback(g):
+    settings = g.node_settings()
+    ports = [int(settings[name + "_PORT"]) for name in ("MQTT", "MQTTS", "HTTP", "MESH")]
+    assert listens(g.node_pid()) == {("0100007F", port) for port in ports}
+
+
 def test_everything_comes_back_after_kill_9_of_everything(make_gito):
     gito = make_gito(nodes="eu-1")
     gito.sql("CREATE TABLE kept AS SELECT 42 AS answer")

@@ -136,6 +136,17 @@ def test_in_the_foreground_an_end_is_told_and_the_others_go_on(make_gito):
     assert signals(gito, "eu-1")[-1] == "signal %d" % signal.SIGINT
 
 
+def test_the_foreground_ends_with_an_order_from_elsewhere(make_gito):
+    gito = make_gito(nodes="eu-1")
+    gito.down()
+    process = foreground(gito)
+    read_until(process, "Ctrl-C stops all")
+    gito.down()
+    output = process.stdout.read()
+    assert "eu-1 was stopped" in output and "the end of" not in output
+    assert process.wait(60) == 0
+
+
 def test_the_foreground_ends_when_no_node_is_left(make_gito):
     gito = make_gito(nodes=",".join(NODES))
     gito.down()
