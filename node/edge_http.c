@@ -98,6 +98,7 @@ static int answer(struct exchange *x, const struct answer *a)
         add_header(x->wsi, "x-content-type-options:", "nosniff", &at, end) ||
         lws_finalize_write_http_header(x->wsi, start, &at, end))
         return -1;
+    lws_rx_flow_control(x->wsi, 1);
     if (x->is_head)
         buf_free(&x->reply);
     if (x->reply.len == 0 && x->stream == NULL)
@@ -299,10 +300,13 @@ void edge_http_actor(struct edge *self, const struct msg_actor *actor)
         edge_close(self, x->wsi, LWS_TO_KILL_ASYNC);
 }
 
-/* The whole request is here: the tenant's budget comes first. */
+/* The whole request is here: the tenant's budget comes first. Until the answer libwebsockets reads
+ * nothing, and its loop would be told for ever of what the client says meanwhile, were it only its
+ * end. */
 static int proceed(struct exchange *x)
 {
     x->body_done = true;
+    lws_rx_flow_control(x->wsi, 0);
     if (x->request->body.failed)
         return too_large(x);
     if (!x->request->has_claims || request_is_order(x->request))

@@ -244,6 +244,39 @@ def test_files_stay_below_their_folder(g, make_gito, tmp_path):
     gito.wait_ready()
 
 
+def cpu_seconds(pid):
+    with open("/proc/%d/stat" % pid, encoding="utf-8") as stat:
+        fields = stat.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@pytest.mark.parametrize("how", ["closes", "ends its half", "asks more"])
+def test_who_waits_for_an_answer_costs_nothing(g, t, bearer, how):
+    """A slow call whose client closes, says its end or sends its next request meanwhile."""
+    c = Connection(g)
+    line = "GET /api/v1/tenants/%s/devices" % t.id
+    lock = g.pg("admin")
+    try:
+        lock.autocommit = False
+        lock.cursor().execute("LOCK TABLE devices IN ACCESS EXCLUSIVE MODE")
+        c.send(line, bearer)
+        wait_until(lambda: g.sql("SELECT pid FROM pg_locks WHERE NOT granted"), 10, "the call to wait")
+        if how == "closes":
+            c.socket.close()
+        elif how == "ends its half":
+            c.socket.shutdown(socket.SHUT_WR)
+        else:
+            c.send(line, bearer)
+        began, used = time.monotonic(), cpu_seconds(g.node_pid())
+        wait_until(lambda: time.monotonic() - began >= 1, 5, "a second")  # what is measured
+        assert cpu_seconds(g.node_pid()) - used < 0.3
+    finally:
+        lock.close()
+    for _ in range({"closes": 0, "ends its half": 1, "asks more": 2}[how]):
+        assert c.take()[0] == 200
+    assert g.request("GET", "/livez").ok
+
+
 def test_silence_is_not_waited_for_long(g):
     """A connection without a request, and one with half of it, are closed; others do not wait."""
     began = time.monotonic()

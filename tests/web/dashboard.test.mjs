@@ -5,6 +5,7 @@
  * (a restart of the server, alerts on demand). SHOTS: a folder for screenshots.
  */
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
@@ -176,6 +177,40 @@ test('an alert arrives by itself', { skip: Boolean(BASE_URL) && 'only with the m
   mock.fire(DEMO_DEVICE, 32.9);
   await page.locator('.alert-message', { hasText: '32.9' }).waitFor(WAIT);
   await shot('alerts');
+});
+
+test('a rule that was not made here is shown when it fires', { skip: Boolean(BASE_URL) && 'only with the mock' }, async () => {
+  await go(`/devices/${DEMO_DEVICE}`);
+  await page.locator('.rules').waitFor(WAIT);
+  await phase('live');
+  const rule = { id: randomUUID(), device_id: DEMO_DEVICE, metric: 'humidity', operator: '>', threshold: 98.5, cooldown_minutes: 5, active: true, last_fired_at: new Date().toISOString() };
+  mock.state.rules.push(rule);
+  mock.fire(DEMO_DEVICE, 99, rule.id);
+  const row = page.locator('.rule', { hasText: 'Humidity > 98.5%' });
+  await row.locator('.rule-meta', { hasText: 'fired' }).waitFor(WAIT);
+  rule.last_fired_at = null;
+});
+
+test('the chart of one reading shows the minute up to it', { skip: Boolean(BASE_URL) && 'only with the mock' }, async () => {
+  const device = mock.state.devices.find((each) => each.latest === null && each.name !== 'Demo Temperature Sensor');
+  /* The labels of the axes are drawn, not written: what is drawn is noted. */
+  await page.evaluate(() => {
+    const draw = CanvasRenderingContext2D.prototype.fillText;
+    window.drawn = [];
+    CanvasRenderingContext2D.prototype.fillText = function (text, ...rest) {
+      window.drawn.push(text);
+      return draw.call(this, text, ...rest);
+    };
+  });
+  await page.getByRole('link', { name: 'Devices' }).first().click();
+  await page.getByLabel('Search devices').fill(device.name);
+  await page.getByRole('link', { name: device.name, exact: true }).click();
+  await page.getByText('No values yet.').waitFor(WAIT);
+  await phase('live');
+  mock.publish(device);
+  await page.locator('.chart canvas').waitFor(WAIT);
+  await page.waitForFunction(() => window.drawn.filter((text) => /^\d\d:\d\d:\d\d$/.test(text)).length > 2, null, WAIT);
+  await shot('one-reading');
 });
 
 test('the alerts page tells all, or says that there are none', async () => {

@@ -1,10 +1,11 @@
 /*
  * hooks - how components see the services: each returns what to draw and keeps it fresh.
  */
-import { createContext, useCallback, useContext, useEffect, useRef, useState, useSyncExternalStore } from 'react';
+import { createContext, useCallback, useContext, useEffect, useMemo, useRef, useState, useSyncExternalStore } from 'react';
+import { freshAlerts } from './core/fresh';
 import type { Target } from './core/link';
 import { isAbort, sentenceOf } from './core/problem';
-import type { LiveDevice } from './core/store';
+import type { LiveAlert, LiveDevice } from './core/store';
 import type { User } from './core/wire';
 import { api, live, session, store } from './services';
 
@@ -85,6 +86,25 @@ export function useLoad<T>(key: string, epoch: number | string, load: (signal: A
     data: mine ? state.data : null, error: mine ? state.error : null,
     loading: mine ? state.loading : true, askedAt: mine ? state.askedAt : 0, reload,
   };
+}
+
+const REREAD_MS = 3000;
+
+/*
+ * The live alerts that the answer shown cannot know (`deviceId` empty: of all devices), newest first.
+ * A moment after the newest of them that `outdates` the answer it is read again: once for a burst.
+ */
+export function useFreshAlerts<T>(list: Loaded<T>, deviceId: string, outdates: (data: T, alert: LiveAlert) => boolean = () => true): readonly LiveAlert[] {
+  const { data, askedAt, reload } = list;
+  const all = useLiveAlerts();
+  const fresh = useMemo(() => freshAlerts(all, askedAt, deviceId), [all, askedAt, deviceId]);
+  const cause = data === null ? undefined : fresh.find((alert) => outdates(data, alert));
+  useEffect(() => {
+    if (cause === undefined) return;
+    const timer = setTimeout(reload, REREAD_MS);
+    return () => clearTimeout(timer);
+  }, [cause?.key, reload]);
+  return fresh;
 }
 
 /* One clock for all relative times: it ticks each second while somebody looks. */

@@ -4,15 +4,13 @@
  * An alert that came after the page was asked for may not be in the answer: it is shown from the live
  * store until the page is read again, which happens a moment later.
  */
-import { useEffect, useMemo } from 'react';
+import { useEffect } from 'react';
 import { formatValue, labelOf } from '../core/format';
 import type { AlertEvent } from '../core/wire';
-import { useDeviceName, useLiveAlerts, useLoad } from '../hooks';
+import { useDeviceName, useFreshAlerts, useLoad } from '../hooks';
 import { api } from '../services';
 import { announce } from './announcer';
 import { Ago, Empty, Link, Pager, Problem, Skeleton, When } from './basics';
-
-const REREAD_MS = 3000;
 
 interface Props {
   tenant: string;
@@ -27,16 +25,11 @@ interface Props {
 export function AlertList({ tenant, deviceId, epoch, page, go, perPage, showDevice = false }: Props) {
   const query = { device_id: deviceId, page, per_page: perPage };
   const list = useLoad(JSON.stringify(query), epoch, (signal) => api.alerts(tenant, query, signal));
-  const all = useLiveAlerts();
-  const fresh = useMemo(() => all.filter((alert) => alert.cameAt >= list.askedAt && (deviceId === '' || alert.deviceId === deviceId)),
-    [all, list.askedAt, deviceId]);
+  const fresh = useFreshAlerts(list, deviceId);
   const newest = fresh[0];
 
   useEffect(() => {
-    if (!newest || list.askedAt === 0) return;
-    announce(`Alert: ${newest.message || labelOf(newest.metric)}`);
-    const timer = setTimeout(list.reload, REREAD_MS);
-    return () => clearTimeout(timer);
+    if (newest && list.askedAt > 0) announce(`Alert: ${newest.message || labelOf(newest.metric)}`);
   }, [newest?.key, list.askedAt > 0]);
 
   if (list.error && !list.data) return <Problem text={list.error} retry={list.reload} />;

@@ -4,13 +4,14 @@
  * Owner: the Chart component that made it; destroy () ends it.
  */
 import uPlot from 'uplot';
+import { timeRange, valueRange } from '../core/axis';
 import { formatNumber, formatTime, formatValue, labelOf, unitOf } from '../core/format';
 import type { Columns } from '../core/ring';
 
 export interface ChartSource {
   read: (metrics: readonly string[]) => Columns;
   listen: (listener: () => void) => () => void;
-  range: readonly [number, number] | null; /* seconds; null: what the data span */
+  range: readonly [number, number] | null; /* seconds; null: what the data span, at least a minute */
 }
 
 export interface SeriesLook {
@@ -74,11 +75,10 @@ function timeText(seconds: number | null): string {
   return formatTime(seconds === null ? null : seconds * 1000);
 }
 
-/* A flat line still needs room above and below. */
-function roomy(_: uPlot, min: number | null, max: number | null): uPlot.Range.MinMax {
-  if (min === null || max === null) return [0, 1];
-  const room = Math.max((max - min) * 0.12, Math.abs(max) * 0.005, 0.25);
-  return [min - room, max + room];
+function scalesOf(metrics: readonly string[], range: ChartSource['range']): uPlot.Scales {
+  const scales: uPlot.Scales = { x: { time: true, range: (plot) => (range ? [range[0], range[1]] : timeRange(plot.data[0])) } };
+  for (const metric of metrics) scales[scaleOf(metric)] = { range: (_, min, max) => valueRange(min, max) };
+  return scales;
 }
 
 export class ChartView {
@@ -89,10 +89,8 @@ export class ChartView {
 
   constructor(private readonly place: HTMLElement, looks: readonly SeriesLook[], private readonly source: ChartSource) {
     const metrics = looks.map((look) => look.metric);
-    const scales: uPlot.Scales = { x: { time: true, ...(source.range && { range: () => [source.range![0], source.range![1]] }) } };
-    for (const metric of metrics) scales[scaleOf(metric)] = { range: roomy };
     this.plot = new uPlot({
-      ...this.size(), scales, axes: axesOf(place, looks),
+      ...this.size(), scales: scalesOf(metrics, source.range), axes: axesOf(place, looks),
       series: [{ label: 'Time', value: (plot, at) => timeText(at ?? lastOf(plot, 0)) },
         ...looks.map((look) => seriesOf(place, look, looks.length === 1))],
       cursor: { y: false, drag: { x: false, y: false } },

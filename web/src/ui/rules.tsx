@@ -1,10 +1,13 @@
 /*
  * rules - the alert rules of a device: listed, added, edited, switched on and off, deleted.
+ *
+ * A rule may also be made or changed behind this page's back, say by SQL: its alert tells.
  */
 import { useState, type FormEvent } from 'react';
 import { formatValue, labelOf } from '../core/format';
+import { outdatesRules } from '../core/fresh';
 import { OPERATORS, type AlertRule } from '../core/wire';
-import { useAccount, useAction, useLiveDevice, useLoad } from '../hooks';
+import { useAccount, useAction, useFreshAlerts, useLiveDevice, useLoad } from '../hooks';
 import { api } from '../services';
 import { announce } from './announcer';
 import { Ago, Empty, Problem, Skeleton } from './basics';
@@ -17,6 +20,7 @@ interface Props { deviceId: string; tenant: string; epoch: number }
 export function Rules({ deviceId, tenant, epoch }: Props) {
   const { mayEditRules: mayEdit } = useAccount();
   const rules = useLoad(deviceId, epoch, (signal) => api.rules(tenant, deviceId, signal));
+  useFreshAlerts(rules, deviceId, outdatesRules);
   const [edited, setEdited] = useState<AlertRule | 'new' | null>(null);
   const [doomed, setDoomed] = useState<AlertRule | null>(null);
   const { error, run } = useAction();
