@@ -135,9 +135,9 @@ static bool watch(struct live *live, const struct uuid *device, bool confirm)
     live->watches_count++;
     if (uuid_is_nil(device))
         return true;
-    if (!confirm)
-        lws_rx_flow_control(live->wsi, 0); /* a pong says that the path's device is watched */
     ask_device(live, device);
+    if (!confirm && live->close_code == 0)
+        lws_rx_flow_control(live->wsi, 0); /* a pong says that the path's device is watched */
     return true;
 }
 

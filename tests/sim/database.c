@@ -365,4 +365,6 @@ void db_change_device(struct world *self, uint32_t device)
         if (self->db.rule[i].device == device)
             self->db.rule[i].exists = false;
     changed(self, device);
+    if (row->exists)
+        edges_watch_made(self, device);
 }

@@ -185,22 +185,32 @@ static void say_presence(struct world *self, struct sim_edge *edge, const struct
                   &presence, NULL, 0);
 }
 
-/* What a login tells of, where the edge took it for at home elsewhere. */
-static void learn_home(struct world *self, struct sim_edge *edge, const struct client *client)
+/* What a login or the answer to a watch tells of, where the edge took it for at home elsewhere; not
+ * `own`: its tenant. */
+static void learn_home(struct world *self, struct sim_edge *edge, uint32_t number, bool own)
 {
-    const struct db_device *device = &self->db.device[client->device];
+    const struct db_device *device = &self->db.device[number];
     const struct db_tenant *tenant = &self->db.tenant[device->tenant];
-    unsigned region = client->own ? device->slot >> MSG_SLOT_BITS : tenant->region;
-    uint32_t named = client->own ? client->device : DEVICES;
+    unsigned region = own ? device->slot >> MSG_SLOT_BITS : tenant->region;
+    uint32_t named = own ? number : DEVICES;
     if (edge_slot(self, edge, device->tenant, named) >> MSG_SLOT_BITS != region)
-        edge_home(self, edge, client->own ? &device->id : &tenant->id, region);
+        edge_home(self, edge, own ? &device->id : &tenant->id, region);
+}
+
+void edges_watch_made(struct world *self, uint32_t device)
+{
+    for (uint32_t i = 0; i < self->processes; i++)
+        for (uint32_t e = 0; self->process[i] != NULL && e < EDGES; e++)
+            if (self->process[i]->phase == PROCESS_RUNNING &&
+                self->process[i]->edge[e].watches_device[device])
+                learn_home(self, &self->process[i]->edge[e], device, true);
 }
 
 void edge_tell_presence(struct world *self, struct sim_edge *edge, const struct client *client,
                         bool here)
 {
     if (here)
-        learn_home(self, edge, client);
+        learn_home(self, edge, client->device, client->own);
     say_claim(self, edge, client, here);
     say_presence(self, edge, client, here ? PRESENCE_CAME : PRESENCE_GONE);
     task_wake(self, &edge->thread.task);

@@ -69,6 +69,8 @@ void edge_flush(struct world *self, struct sim_edge *edge);
 uint16_t edge_slot(const struct world *self, const struct sim_edge *edge, uint32_t tenant,
                    uint32_t device);
 void edge_home(struct world *self, struct sim_edge *edge, const struct uuid *id, unsigned region);
+/* Who watches a device has asked for it when it was there, and was told where it is at home. */
+void edges_watch_made(struct world *self, uint32_t device);
 void edge_tell_presence(struct world *self, struct sim_edge *edge, const struct client *client,
                         bool here);
 void edge_tell_again(struct world *self, struct sim_edge *edge);
