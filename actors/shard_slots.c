@@ -310,7 +310,9 @@ void shard_slots_tick(struct shard *self)
     for (unsigned region = 0; region < LIMIT_REGIONS && self->opening > 0; region++)
         for (unsigned i = 0; self->slots[region] != NULL && i < LIMIT_SLOTS; i++) {
             struct held_slot *slot = &self->slots[region][i];
-            if (slot->hold == HOLD_OPENING && is_due(slot, self->now_us))
+            if (slot->hold == HOLD_OPENING && is_due(slot, self->now_us)) {
+                self->counts.unheard++;
                 open_slot(self, slot);
+            }
         }
 }

@@ -196,6 +196,7 @@ static void tell_metrics(struct shard_thread *self)
     metrics_add(METRIC_ACTIVE_DEVICES, (int64_t)(now->active - told->active));
     metrics_add(METRIC_SLOTS, (int64_t)(now->slots - told->slots));
     metrics_add(METRIC_MOVED_ITEMS, (int64_t)(now->moved - told->moved));
+    metrics_add(METRIC_UNHEARD, (int64_t)(now->unheard - told->unheard));
     metrics_add_pauses(&now->pauses, &told->pauses);
     *told = *now;
 }

@@ -135,8 +135,11 @@ void shard_turn(struct world *self, struct sim_shard *shard)
     take_batches(self, shard);
     take_frames(self, shard);
     if (self->now_us >= shard->tick_at_us) {
+        uint64_t unheard = shard_count(shard->shard)->unheard;
         shard_tick(shard->shard, wall_clock(self, shard->thread.process));
         shard->tick_at_us = self->now_us + TICK_US;
+        if (self->plan.rough && shard_count(shard->shard)->unheard > unheard)
+            check_disturbed(self); /* who watches its devices was lost on the way, several times */
     }
     send_frames(self, shard);
     send_batches(self, shard);
