@@ -56,9 +56,8 @@ struct shard_out {
 
 struct shard_counts {
     uint64_t readings, duplicates, rejected, alerts, commits, rows, unexpected;
-    uint64_t moved; /* items that were not taken: of another's slot, or epoch */
-    uint64_t
-        unheard; /* slots opened without all that their former owner and the edges had to say */
+    uint64_t moved;                 /* items that were not taken: of another's slot, or epoch */
+    uint64_t unheard;               /* slots opened before all was told of them */
     uint64_t actors, active, slots; /* now: in memory; not offline; open */
     struct pauses pauses;           /* of slots given away: from MSG_RELEASE to MSG_GIVEN */
 };

@@ -1,15 +1,8 @@
-/* The door of the HTTP port. libwebsockets refuses an upgrade that offers a sub-protocol it does
- * not know, or a list of more than 127 bytes, before any callback is asked; and a live WebSocket
- * may bring its token as sub-protocol `bearer.<jwt>`. So connections are accepted here, and their
- * first request is looked at while it still lies in the kernel (MSG_PEEK):
- *
- *   1. Whatever does not begin as a live WebSocket does is given to libwebsockets untouched, at
- *      its first bytes. Nothing was read, so nothing can be lost or reordered.
- *   2. Of the rest the header is awaited whole; without a bearer sub-protocol it goes untouched
- * too.
- *   3. With one, the header alone is taken from the kernel, the sub-protocol becomes an
- *      Authorization of its own scheme (EDGE_TOKEN_SCHEME), and both header and socket are given
- * on.
+/* The door of the HTTP port. What libwebsockets would not take as HTTP asks (http_head.h) is told
+ * apart before it sees it: connections are accepted here, and the header of their first request is
+ * looked at while it still lies in the kernel (MSG_PEEK). Nearly always the connection is given on
+ * untouched: nothing was read, so nothing can be lost or reordered. Else the header alone is taken
+ * from the kernel, and both the header as it is to be and the socket are given on.
  *
  * A request that follows another on its connection is not looked at: browsers open a connection
  * for each WebSocket.
@@ -17,6 +10,7 @@
  * Bound: FRONT_HEAD_BYTES of a header and FRONT_SECONDS until it is whole; visitors are bounded
  * by the limit of open files, at which accepting waits. */
 #include "node/edge_inside.h"
+#include "node/http_head.h"
 #include "node/log.h"
 #include "proto/check.h"
 #include <errno.h>
@@ -47,67 +41,6 @@ struct edge_front {
     struct visitor *visitors;
 };
 
-/* ---- the header ---- */
-
-static const char protocol_name[] = "sec-websocket-protocol:";
-static const char authorization_name[] = "authorization:";
-static const char bearer[] = "bearer.";
-
-static bool begins(const char *line, size_t len, const char *name)
-{
-    return len >= strlen(name) && strncasecmp(line, name, strlen(name)) == 0;
-}
-
-/* The token of an element `bearer.<jwt>` of a Sec-WebSocket-Protocol line. */
-static bool find_token(const char *line, size_t len, struct span *ret_token)
-{
-    const char *at = line + sizeof protocol_name - 1, *end = line + len;
-    while (at < end) {
-        while (at < end && strchr(" \t,", *at) != NULL)
-            at++;
-        const char *first = at;
-        while (at < end && strchr(" \t,\r\n", *at) == NULL)
-            at++;
-        if (begins(first, (size_t)(at - first), bearer)) {
-            first += sizeof bearer - 1;
-            *ret_token = (struct span){first, (size_t)(at - first)};
-            return true;
-        }
-        at += at < end;
-    }
-    return false;
-}
-
-static size_t line_len(const char *at, const char *end)
-{
-    const char *newline = memchr(at, '\n', (size_t)(end - at));
-    return newline != NULL ? (size_t)(newline + 1 - at) : (size_t)(end - at);
-}
-
-/* Writes the header to `out` as libwebsockets will take it. False: there is no bearer sub-protocol,
- * and it takes the header as it is. */
-static bool rewrite(const char *head, size_t len, struct buf *out)
-{
-    const char *end = head + len;
-    struct span token = {0};
-    for (const char *at = head; at < end; at += line_len(at, end))
-        if (token.data == NULL && begins(at, line_len(at, end), protocol_name))
-            find_token(at, line_len(at, end), &token);
-    if (token.data == NULL)
-        return false;
-    size_t n = line_len(head, end);
-    buf_put(out, head, n);
-    buf_puts(out, "Authorization: " EDGE_TOKEN_SCHEME);
-    buf_put(out, token.data, token.len);
-    buf_puts(out, "\r\n");
-    for (const char *at = head + n; at < end; at += n) {
-        n = line_len(at, end);
-        if (!begins(at, n, protocol_name) && !begins(at, n, authorization_name))
-            buf_put(out, at, n);
-    }
-    return !out->failed;
-}
-
 /* ---- a visitor ---- */
 
 /* Ends it; the socket is the caller's. */
@@ -136,11 +69,12 @@ static void hand_over(struct visitor *self, const struct buf *head)
         lws_adopt_socket_vhost_readbuf(vhost, fd, (const char *)head->data, head->len);
 }
 
-static void hand_over_live(struct visitor *self, char *head, size_t len)
+/* Of `len` bytes, the whole header. */
+static void hand_over_head(struct visitor *self, char *head, size_t len)
 {
     struct buf rewritten;
     buf_init(&rewritten, 2 * FRONT_HEAD_BYTES);
-    if (!rewrite(head, len, &rewritten))
+    if (!http_head_rewrite(head, len, &rewritten))
         hand_over(self, NULL);
     else if (recv(self->readable.fd, head, len, 0) == (ssize_t)len)
         hand_over(self, &rewritten);
@@ -149,29 +83,23 @@ static void hand_over_live(struct visitor *self, char *head, size_t len)
     buf_free(&rewritten);
 }
 
-/* libwebsockets calls a method that it does not know forbidden. */
-static bool method_known(const char *head, size_t len)
+/* In libwebsockets' place, which would say nothing, or call it forbidden. */
+static void refuse(struct visitor *self, unsigned status, const char *title, const char *detail,
+                   const char *code)
 {
-    static const char *const known[] = {"GET ",   "HEAD ",   "POST ",   "PUT ",
-                                        "PATCH ", "DELETE ", "OPTIONS "};
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        if (memcmp(head, known[i], len < strlen(known[i]) ? len : strlen(known[i])) == 0)
-            return true;
-    return false;
-}
-
-static void refuse(struct visitor *self)
-{
-    static const char answer[] =
-        "HTTP/1.1 501 Not Implemented\r\nconnection: close\r\n"
-        "content-type: application/problem+json\r\ncontent-length: 114\r\n\r\n"
-        "{\"type\":\"about:blank\",\"title\":\"Not Implemented\",\"status\":501,"
-        "\"detail\":\"no such method\",\"code\":\"not_implemented\"}\r\n";
-    char head[FRONT_HEAD_BYTES];
+    char head[FRONT_HEAD_BYTES], body[256], answer[512];
+    int len = snprintf(body, sizeof body,
+                       "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%u,"
+                       "\"detail\":\"%s\",\"code\":\"%s\"}\r\n",
+                       title, status, detail, code);
+    int n = snprintf(answer, sizeof answer,
+                     "HTTP/1.1 %u %s\r\nconnection: close\r\n"
+                     "content-type: application/problem+json\r\ncontent-length: %d\r\n\r\n%s",
+                     status, title, len, body);
     int fd = dismiss(self);
     /* With bytes unread, closing would be a reset that overtakes the answer. */
     (void)!recv(fd, head, sizeof head, 0);
-    if (send(fd, answer, sizeof answer - 1, MSG_NOSIGNAL) > 0)
+    if (send(fd, answer, (size_t)n, MSG_NOSIGNAL) > 0)
         shutdown(fd, SHUT_WR);
     close(fd);
 }
@@ -187,7 +115,6 @@ static void await_more(struct visitor *self, size_t len)
 static void on_readable(struct ev_loop *loop, ev_io *watcher, int events)
 {
     (void)loop, (void)events;
-    static const char live[] = "GET /api/v1/ws";
     struct visitor *self = watcher->data;
     char head[FRONT_HEAD_BYTES];
     ssize_t n = recv(watcher->fd, head, sizeof head, MSG_PEEK);
@@ -197,16 +124,19 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int events)
         close(dismiss(self));
         return;
     }
-    size_t len = (size_t)n, known = len < sizeof live - 1 ? len : sizeof live - 1;
+    size_t len = (size_t)n;
     const char *end = memmem(head, len, "\r\n\r\n", 4);
-    if (!method_known(head, len))
-        refuse(self);
-    else if (memcmp(head, live, known) != 0 || (end == NULL && len == sizeof head))
-        hand_over(self, NULL);
-    else if (end != NULL)
-        hand_over_live(self, head, (size_t)(end + 4 - head));
-    else
+    if (!http_head_has_method(head, len))
+        refuse(self, 501, "Not Implemented", "no such method", "not_implemented");
+    else if (end == NULL && len == sizeof head)
+        refuse(self, 431, "Request Header Fields Too Large", "the header is larger than 16 KiB",
+               "header_too_large");
+    else if (end == NULL)
         await_more(self, len);
+    else if (http_head_has_nul(head, len))
+        refuse(self, 400, "Bad Request", "the address holds a NUL", "bad_request");
+    else
+        hand_over_head(self, head, (size_t)(end + 4 - head));
 }
 
 static void on_deadline(struct ev_loop *loop, ev_timer *watcher, int events)

@@ -5,6 +5,7 @@
 #include "node/edge_inside.h"
 #include "node/lease_thread.h"
 #include "node/metrics.h"
+#include "node/rest.h"
 #include "node/rest_params.h"
 #include "proto/check.h"
 
@@ -243,21 +244,20 @@ static void read_arguments(struct exchange *x)
         rest_params_put(&x->request->query, text);
 }
 
-/* 0; -1: there is a token, and it is not good. */
-static int read_token(struct exchange *x)
+/* False: there is one, and it is not good. */
+static bool read_token(struct exchange *x)
 {
     char text[4096];
-    if (lws_hdr_total_length(x->wsi, WSI_TOKEN_HTTP_AUTHORIZATION) <= 0)
-        return 0;
-    int n = lws_hdr_copy(x->wsi, text, sizeof text, WSI_TOKEN_HTTP_AUTHORIZATION);
-    if (n <= 7 || strncasecmp(text, "Bearer ", 7) != 0)
-        return -1;
     struct request *request = x->request;
-    if (token_verify(x->edge->config->jwt_secret_key, text + 7, (size_t)n - 7,
-                     clock_real_us() / 1000000, &request->claims) != 0)
-        return -1;
-    request->has_claims = true;
-    return 0;
+    if (lws_hdr_total_length(x->wsi, WSI_TOKEN_HTTP_AUTHORIZATION) <= 0)
+        return true;
+    int n = lws_hdr_copy(x->wsi, text, sizeof text, WSI_TOKEN_HTTP_AUTHORIZATION);
+    request->has_claims = n > 7 && strncasecmp(text, "Bearer ", 7) == 0 &&
+                          token_verify(x->edge->config->jwt_secret_key, text + 7, (size_t)n - 7,
+                                       clock_real_us() / 1000000, &request->claims) == 0;
+    if (!request->has_claims)
+        request->claims = (struct claims){0};
+    return request->has_claims;
 }
 
 static int hand_over(struct exchange *x)
@@ -412,7 +412,8 @@ static int begin_rest(struct exchange *x, const char *method, const char *path)
         x->request->content_type[0] = '\0';
     if (x->request->path.failed || x->request->query.failed)
         return problem(x, 414, "uri_too_long", "the address is longer than 8 KiB", NULL);
-    if (read_token(x) != 0)
+    /* Who has to sign in, or again, may still send the token that has expired. */
+    if (!read_token(x) && !rest_is_public(x->request))
         return problem(x, 401, "invalid_token", "the bearer token is not valid or has expired",
                        NULL);
     return await_body(x);

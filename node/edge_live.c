@@ -34,6 +34,7 @@ struct live {
     struct claims claims;
     struct live_watch *watches;
     uint32_t watches_count;
+    bool whole_tenant; /* the path's: every device of it is watched already */
     struct live_queue queue;
     struct buf message; /* of the client, while it comes in pieces */
     int close_code;
@@ -227,11 +228,10 @@ void edge_live_event(struct edge *self, void *connection, const struct msg_event
     struct live *live = connection;
     struct uuid device = event->device;
     struct uuid_text id = uuid_text(&device);
-    bool whole_tenant = live->watches != NULL && uuid_is_nil(&live->watches->device);
     struct buf *out = &self->scratch;
     buf_clear(out);
     buf_printf(out, "{\"type\":\"%s\",", event_names[event->event]);
-    if (whole_tenant)
+    if (live->whole_tenant)
         buf_printf(out, "\"device_id\":\"%s\",", id.s);
     buf_puts(out, "\"data\":");
     put_data(out, event, id.s, texts);
@@ -252,6 +252,13 @@ static void take_subscribe(struct live *live, const char *type, const char *text
     struct uuid device;
     if (text == NULL || uuid_parse(text, strlen(text), &device) != 0 || uuid_is_nil(&device)) {
         send_error(live, "device_id is not a device's id");
+        return;
+    }
+    if (live->whole_tenant) {
+        if (strcmp(type, "subscribe") == 0)
+            send_about(live, "subscription_confirmed", &device);
+        else
+            send_error(live, "this socket shows all of the tenant's devices");
         return;
     }
     if (strcmp(type, "subscribe") == 0) {
@@ -349,7 +356,8 @@ static int read_path(struct live *live)
         return 0;
     if (strncmp(rest, devices, sizeof devices - 1) == 0) {
         rest += sizeof devices - 1;
-        if (uuid_parse(rest, strlen(rest), &id) != 0 || !watch(live, &id, false))
+        if (uuid_parse(rest, strlen(rest), &id) != 0 || uuid_is_nil(&id) ||
+            !watch(live, &id, false))
             return CLOSE_BAD_DEVICE;
         return 0;
     }
@@ -358,6 +366,7 @@ static int read_path(struct live *live)
     rest += sizeof tenants - 1;
     if (uuid_parse(rest, strlen(rest), &id) != 0 || !uuid_equal(&id, &live->claims.tenant))
         return CLOSE_BAD_TOKEN;
+    live->whole_tenant = true;
     return watch(live, &all, false) ? 0 : CLOSE_FAULT;
 }
 

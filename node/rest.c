@@ -24,14 +24,27 @@ static const struct {
 #undef ROUTE
 };
 
-static int find(struct request *request, struct route_match *ret_match)
+static int look_up(const struct request *request, struct route_match *ret_match,
+                   char ret_allow[static ROUTE_ALLOW_SIZE])
 {
     const char *path = (const char *)request->path.data;
     size_t len = request->path.len;
-    int rc = ERR_NOT_FOUND;
-    if (len > PREFIX_LEN && memcmp(path, PREFIX, PREFIX_LEN) == 0)
-        rc = route_find(patterns, ROUTES, request->method, path + PREFIX_LEN, len - PREFIX_LEN,
-                        ret_match, request->allow);
+    if (len <= PREFIX_LEN || memcmp(path, PREFIX, PREFIX_LEN) != 0)
+        return ERR_NOT_FOUND;
+    return route_find(patterns, ROUTES, request->method, path + PREFIX_LEN, len - PREFIX_LEN,
+                      ret_match, ret_allow);
+}
+
+bool rest_is_public(const struct request *request)
+{
+    struct route_match match;
+    char allow[ROUTE_ALLOW_SIZE];
+    return look_up(request, &match, allow) == 0 && routes[match.index].least == ROLES;
+}
+
+static int find(struct request *request, struct route_match *ret_match)
+{
+    int rc = look_up(request, ret_match, request->allow);
     if (rc == ERR_NOT_FOUND)
         reply_problem(request, 404, "no_such_path", "there is nothing at this path");
     if (rc == ERR_REFUSED)

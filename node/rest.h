@@ -21,3 +21,5 @@ struct rest_context {
 };
 
 void rest_handle(struct request *request, const struct rest_context *context);
+/* What its path and method name needs no token. */
+bool rest_is_public(const struct request *request);

@@ -277,6 +277,41 @@ def test_who_waits_for_an_answer_costs_nothing(g, t, bearer, how):
     assert g.request("GET", "/livez").ok
 
 
+@pytest.mark.parametrize("name", [b"X-Auth", b"User", b"A", b"Content", b"If"])
+def test_a_header_whose_name_begins_another(g, t, bearer, name):
+    """It swallows no other header, wherever it stands."""
+    for headers in ([name + b": 1\r\n", bearer], [bearer, name + b": 1\r\n"]):
+        c = Connection(g)
+        c.send("GET /api/v1/auth/me", *headers)
+        assert c.take()[0] == 200
+        assert c.is_closed()
+
+
+def test_who_signs_in_may_send_a_token_that_has_expired(g, t, c):
+    """Paths that need no token take no offence at a bad one; all others do."""
+    bad = b"Authorization: Bearer expired\r\n"
+    for line, status in (("GET /api/v1/cluster/endpoints", 200), ("GET /api/v1/openapi.json", 200),
+                         ("GET /api/v1/auth/me", 401), ("GET /api/v1/nothing", 401)):
+        c.send(line, bad)
+        assert c.take()[0] == status, line
+    body = b'{"email":"admin@gito.demo","password":"admin123"}'
+    c.send("POST /api/v1/auth/login", bad, b"Content-Length: %d\r\n" % len(body), body=body)
+    assert c.take()[0] == 200
+
+
+def test_what_cannot_be_understood_is_answered(g):
+    """A header past 16 KiB, a NUL in the address; a target with scheme and host is understood."""
+    for line, header, status in (
+            ("GET /livez", b"Cookie: %s\r\n" % (b"x" * 20000), 431),
+            ("GET /api/v1/x%00y", b"", 400), ("GET http://x/livez", b"", 200)):
+        c = Connection(g)
+        c.send(line, header)
+        answer = c.take()
+        assert answer[0] == status
+        if status != 200:
+            problem(answer)
+
+
 def test_silence_is_not_waited_for_long(g):
     """A connection without a request, and one with half of it, are closed; others do not wait."""
     began = time.monotonic()

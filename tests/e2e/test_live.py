@@ -81,6 +81,13 @@ def test_every_way_to_bring_the_token(g, token, device, way):
         assert answered == (["bearer." + token] if protocol else [])
 
 
+def test_a_sub_protocol_that_is_none_of_ours_does_no_harm(g, token, device):
+    """A client that offers one is served without, as RFC 6455 has it."""
+    with Live(g, "/devices/" + device.id, token, "json, chat") as live:
+        live.synchronise()
+        assert "sec-websocket-protocol" not in live.answer.lower()
+
+
 def test_one_byte_at_a_time(g, token):
     """A header that comes in single bytes is understood as one that comes whole."""
     head = ("GET /api/v1/ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -121,6 +128,14 @@ def test_a_whole_tenant(g, t, token, device):
         message = live.take("telemetry")
         assert set(message) == {"type", "device_id", "data"}
         assert message["device_id"] == device.id and message["data"]["payload"] == {"a": 1}
+        # One of its devices, besides: it is shown already, and once.
+        assert live.ask({"type": "subscribe", "device_id": device.id})[
+            "type"] == "subscription_confirmed"
+        client.publish(device.topic(), {"a": 2})
+        client.publish(device.topic(), {"a": 3})
+        shown = [live.take("telemetry") for _ in range(2)]
+        assert [message["data"]["payload"]["a"] for message in shown] == [2, 3]
+        assert all(message["device_id"] == device.id for message in shown)
 
 
 def test_nonsense_is_answered_and_the_socket_lives(g, token, device):
@@ -136,6 +151,7 @@ def test_nonsense_is_answered_and_the_socket_lives(g, token, device):
 
 @pytest.mark.parametrize("path, code", [
     ("/devices/not-a-device", 1003), ("/devices/%s" % DEVICE, 1003), ("/nothing", 1003),
+    ("/devices/00000000-0000-0000-0000-000000000000", 1003),
     ("/tenants/%s" % TENANT, 1008)])
 def test_bad_addresses_close_with_their_code(g, token, path, code):
     """1003: no such device of the tenant; 1008: another tenant's."""
