@@ -15,8 +15,8 @@ struct claim {
 
 struct tenant {
     struct uuid id;
-    int64_t filled_us; /* the bucket was last filled then */
-    double tokens;
+    int64_t minute_us; /* its present minute began then, with a request */
+    uint32_t used;     /* requests of it */
 };
 
 struct claim_key {
@@ -170,7 +170,7 @@ static struct tenant *find_tenant(struct tenants *self, const struct uuid *id, i
     if (table_insert(&self->tenants_index, hash, self->tenants_count) != 0)
         return NULL;
     struct tenant *tenant = &self->tenants[self->tenants_count++];
-    *tenant = (struct tenant){*id, now_us, self->requests_per_minute};
+    *tenant = (struct tenant){.id = *id, .minute_us = now_us};
     return tenant;
 }
 
@@ -180,21 +180,18 @@ int tenants_admit(struct tenants *self, const struct uuid *tenant_id, int64_t no
     struct tenant *tenant = find_tenant(self, tenant_id, now_us);
     if (tenant == NULL)
         return ERR_MEMORY;
-    double limit = self->requests_per_minute, per_us = limit / (double)MINUTE_US;
-    if (now_us > tenant->filled_us) /* the clock may be set back */
-        tenant->tokens += (double)(now_us - tenant->filled_us) * per_us;
-    tenant->filled_us = now_us;
-    if (tenant->tokens > limit)
-        tenant->tokens = limit;
-    bool admitted = tenant->tokens >= 1;
-    if (admitted)
-        tenant->tokens -= 1;
-    /* Refused: when the next token is there; admitted: when the bucket is full. */
-    double missing = admitted ? limit - tenant->tokens : 1 - tenant->tokens;
+    bool over = now_us - tenant->minute_us >= MINUTE_US || now_us < tenant->minute_us;
+    if (over) { /* or the clock was set back */
+        tenant->minute_us = now_us;
+        tenant->used = 0;
+    }
+    bool admitted = tenant->used < self->requests_per_minute;
+    tenant->used += admitted;
+    int64_t left_us = tenant->minute_us + MINUTE_US - now_us;
     *ret_answer = (struct msg_admitted){
         .limit = self->requests_per_minute,
-        .remaining = (uint32_t)tenant->tokens,
-        .reset_s = (uint32_t)(missing / per_us / 1e6) + 1,
+        .remaining = self->requests_per_minute - tenant->used,
+        .reset_s = (uint32_t)((left_us + 999999) / 1000000),
         .admitted = admitted,
     };
     return 0;

@@ -33,7 +33,8 @@ void tenants_unclaim(struct tenants *self, const struct uuid *tenant, const char
 void tenants_lost_node(struct tenants *self, uint16_t node);
 /* The tenants of a slot are another shard's now. */
 void tenants_lost_slot(struct tenants *self, uint16_t slot);
-/* One request at now_us, from a bucket that holds a minute's budget and fills evenly. Sets all of
- * the answer but its ref. 0 or ERR_MEMORY. */
+/* One request at now_us. A minute begins with the first request after the one before is over, and
+ * has the whole budget: limit + 1 requests within it are refused one, however slowly they come.
+ * Sets all of the answer but its ref. 0 or ERR_MEMORY. */
 int tenants_admit(struct tenants *self, const struct uuid *tenant, int64_t now_us,
                   struct msg_admitted *ret_answer) MUST_CHECK;

@@ -88,7 +88,9 @@ static void connect_again(struct notifier *self)
 {
     self->db.conn = db_connect(self->config->database_url, self->session, "gito_ingest",
                                self->db.reason, sizeof self->db.reason);
-    if (self->db.conn == NULL || ask_do(&self->db, "SET lock_timeout = '2s'", 0, NULL) != 0)
+    bool sends = self->config->smtp_host[0] != '\0';
+    if (self->db.conn == NULL || ask_do(&self->db, "SET lock_timeout = '2s'", 0, NULL) != 0 ||
+        (sends && outbox_sends(&self->outbox) != 0))
         disconnect(self);
 }
 

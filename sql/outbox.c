@@ -7,6 +7,8 @@
 #define TEXT_OF(macro) TEXT_OF_VALUE(macro)
 #define TEXT_OF_VALUE(value) #value
 
+/* Whoever sends holds it shared. */
+#define SENDERS "hashtext('gito mail')"
 #define DUE "next_attempt_at <= now() AND " FREE
 #define FREE "(claimed_until IS NULL OR claimed_until < clock_timestamp())"
 
@@ -201,6 +203,12 @@ int outbox_release(const struct outbox *self)
     return rc < 0 ? rc : 0;
 }
 
+/* Held as long as its session is there. */
+int outbox_sends(const struct outbox *self)
+{
+    return ask_do(self->db, "SELECT pg_advisory_lock_shared(" SENDERS ")", 0, NULL);
+}
+
 int outbox_skip(const struct outbox *self)
 {
     struct digits most = digits(OUTBOX_SWEEP_MAX);
@@ -208,7 +216,10 @@ int outbox_skip(const struct outbox *self)
     if (rc <= 0)
         return rc;
     return do_fenced(self,
-                     "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE " DUE
-                     " ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED)",
+                     "DELETE FROM outbox WHERE (SELECT pg_try_advisory_xact_lock(" SENDERS
+                     ")) AND id IN (SELECT id FROM outbox WHERE " DUE
+                     " AND (attempts = 0 OR created_at < now() - " TEXT_OF(
+                         OUTBOX_DAYS_MAX) " * interval '1 day')"
+                                          " ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED)",
                      1, (const char *[]){most.s});
 }

@@ -59,5 +59,9 @@ int outbox_failed(const struct outbox *self, int64_t id, const char *reason) MUS
 int outbox_give_up(const struct outbox *self, int64_t id) MUST_CHECK;
 /* What this session has claimed is anybody's again, at once. */
 int outbox_release(const struct outbox *self) MUST_CHECK;
-/* Removes what is due, unsent (OUTBOX_SWEEP_MAX at a time). The number of rows, or an error. */
+/* This session sends what is due: to be said once a connection. 0 or an error. */
+int outbox_sends(const struct outbox *self) MUST_CHECK;
+/* Removes what is due, unsent (OUTBOX_SWEEP_MAX at a time), where nobody in the cluster sends and
+ * nobody has tried to: a node that knows a mail server may be among others that do not yet. The
+ * number of rows, or an error. */
 int outbox_skip(const struct outbox *self) MUST_CHECK;

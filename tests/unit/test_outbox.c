@@ -259,6 +259,28 @@ static void skipped_rows_go(void **state)
     part(&a);
 }
 
+/* Nor what somebody has tried to send: he may be back. */
+static void nothing_is_skipped_where_another_sends(void **state)
+{
+    (void)state;
+    struct node a, b;
+    int64_t id;
+    join(&a, "a-1");
+    join(&b, "b-1");
+    alerts(2);
+    assert_int_equal(outbox_sends(&b.outbox), 0);
+    assert_int_equal(outbox_skip(&a.outbox), 0);
+    assert_int_equal(outbox_claim(&b.outbox, 1, &id), 1);
+    assert_int_equal(outbox_failed(&b.outbox, id, "no answer"), 0);
+    part(&b);
+    run("UPDATE outbox SET next_attempt_at = now(), claimed_until = NULL");
+    assert_int_equal(outbox_skip(&a.outbox), 1);
+    assert_int_equal(number("SELECT count(*) FROM outbox WHERE attempts = 1"), 1);
+    run("UPDATE outbox SET created_at = now() - interval '73 h'");
+    assert_int_equal(outbox_skip(&a.outbox), 1);
+    part(&a);
+}
+
 static void the_fenced_change_nothing(void **state)
 {
     (void)state;
@@ -317,6 +339,7 @@ int main(void)
         cmocka_unit_test(attempts_space_out),
         cmocka_unit_test(given_up_after_three_days),
         cmocka_unit_test(skipped_rows_go),
+        cmocka_unit_test(nothing_is_skipped_where_another_sends),
         cmocka_unit_test(the_fenced_change_nothing),
     };
     return cmocka_run_group_tests(tests, start, stop);
