@@ -213,6 +213,17 @@ static void take_ask(struct shard *self, const struct item *item)
         SURVIVE(frame_add(frame, MSG_ACTOR, &actor, sizeof actor, NULL, 0));
 }
 
+static void take_sync(struct shard *self, const struct item *item)
+{
+    const struct msg_sync *sync = item->fixed;
+    struct msg_ref ref = sync->ref;
+    if (!shard_knows(self, item, &ref))
+        return;
+    struct frame *frame = shard_edge_frame(self, ref.node, ref.life, ref.edge);
+    if (frame != NULL)
+        SURVIVE(frame_add(frame, MSG_SYNCED, sync, sizeof *sync, NULL, 0));
+}
+
 /* What is said of a slot: only in the epoch in which it is held. */
 static void take_slotted(struct shard *self, const struct item *item)
 {
@@ -272,6 +283,9 @@ void shard_take(struct shard *self, const struct item *item)
     case MSG_ADMIT:
         take_slotted(self, item);
         break;
+    case MSG_SYNC:
+        take_sync(self, item);
+        break;
     case MSG_CHANGED:
     case MSG_WAKE:
         take_device(self, item);
@@ -298,6 +312,7 @@ void shard_take(struct shard *self, const struct item *item)
     case MSG_KICK:
     case MSG_ADMITTED:
     case MSG_ACTOR:
+    case MSG_SYNCED:
     case MSG_NEWS:
         self->counts.unexpected++; /* ours to send, or for edges */
         break;

@@ -93,7 +93,7 @@ static struct lane *lane_of(struct lanes *self, uint16_t slot)
     return &self->lane[region][slot % LIMIT_SLOTS];
 }
 
-static bool is_alive(const struct lanes *self, uint16_t number)
+bool lanes_alive(const lanes_t *self, uint16_t number)
 {
     return number < LIMIT_NODES && self->peer[number].alive;
 }
@@ -182,7 +182,8 @@ size_t lanes_answered(lanes_t *self, uint32_t item)
 /* The very incarnation that became the owner. */
 static bool owner_lives(const struct lanes *self, const struct lane *lane)
 {
-    return lane->met && is_alive(self, lane->owner) && self->peer[lane->owner].life == lane->life;
+    return lane->met && lanes_alive(self, lane->owner) &&
+           self->peer[lane->owner].life == lane->life;
 }
 
 static bool may_send(const struct lanes *self, const struct lane *lane)
@@ -327,7 +328,7 @@ static void send_all(struct lanes *self, uint16_t slot, struct lane *lane)
 
 static void meet_owner(const struct lanes *self, struct lane *lane)
 {
-    if (lane->met || !is_alive(self, lane->owner))
+    if (lane->met || !lanes_alive(self, lane->owner))
         return;
     lane->met = true;
     lane->life = self->peer[lane->owner].life;
@@ -386,7 +387,7 @@ static bool met_a_former_life(const struct lanes *self, const struct lane *lane,
                               const struct msg_slot *news)
 {
     return news->epoch == lane->epoch && news->owner == lane->owner && lane->met &&
-           is_alive(self, lane->owner) && self->peer[lane->owner].life != lane->life;
+           lanes_alive(self, lane->owner) && self->peer[lane->owner].life != lane->life;
 }
 
 static void take_slot(struct lanes *self, const struct msg_slot *news, int64_t now_us)
@@ -488,5 +489,5 @@ uint16_t lanes_owner(const lanes_t *self, uint16_t slot)
 {
     const struct lane *region = self->lane[slot >> MSG_SLOT_BITS];
     uint16_t owner = region != NULL ? region[slot % LIMIT_SLOTS].owner : MSG_NOBODY;
-    return is_alive(self, owner) ? owner : MSG_NOBODY;
+    return lanes_alive(self, owner) ? owner : MSG_NOBODY;
 }

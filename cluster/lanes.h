@@ -69,5 +69,7 @@ void lanes_tick(lanes_t *self, int64_t now_us);
 /* Items that are unanswered; and those of them that wait for an owner. */
 size_t lanes_unanswered(const lanes_t *self);
 size_t lanes_waiting(const lanes_t *self);
+/* As control says of nodes. */
+bool lanes_alive(const lanes_t *self, uint16_t number);
 /* MSG_NOBODY: none that is alive. */
 uint16_t lanes_owner(const lanes_t *self, uint16_t slot);

@@ -1,5 +1,6 @@
 #include "node/clock.h"
 #include "node/edge_inside.h"
+#include "node/edge_sync.h"
 #include "node/log.h"
 #include "node/mailbox.h"
 #include "node/metrics.h"
@@ -184,6 +185,9 @@ static void take_frame(struct edge *self, const void *data, size_t len)
         case MSG_ACTOR:
             if (edge_answered(self, ((const struct msg_actor *)item.fixed)->ref.item))
                 edge_http_actor(self, item.fixed);
+            break;
+        case MSG_SYNCED:
+            edge_sync_take(self, item.fixed);
             break;
         case MSG_DRAIN:
             take_drain(self, &item);

@@ -6,6 +6,7 @@
  *   edge_lanes.c  items to the owners of their slots, credit, the cluster as this edge knows it
  *   edge_listen.c the libwebsockets context and its listening sockets
  *   edge_front.c  the HTTP port: connections on their way to libwebsockets
+ *   edge_sync.c   what is told once every shard knows of a watcher
  *   edge_mqtt.c   MQTT connections: bytes to sessions and back
  *   edge_route.c  what MQTT clients publish, to the shards
  *   edge_watch.c  what MQTT clients subscribe to; events to them
@@ -111,6 +112,9 @@ bool edge_answered(struct edge *self, uint32_t item);
 /* Says what no answer follows (lanes_say); to be said again when edge_lanes_tells() says so. */
 void edge_say(struct edge *self, uint16_t slot, enum msg_kind kind, const void *fixed,
               const struct span *texts, size_t texts_count);
+/* Behind the interest: of one device to its owner, of all to every shard. How many were asked. */
+uint32_t edge_lanes_sync(struct edge *self, struct msg_sync *item, const struct uuid *tenant,
+                         const struct uuid *device);
 void edge_lanes_interest(struct edge *self, const struct uuid *tenant, const struct uuid *device,
                          unsigned bits);
 /* A tenant or device is at home in that region: before anything is given away for it. */
@@ -177,6 +181,7 @@ void edge_live_answer(struct edge *self, struct request *answered);
 void edge_live_event(struct edge *self, void *connection, const struct msg_event *event,
                      const uint8_t *texts);
 void edge_live_second(struct edge *self); /* tokens expire */
+void edge_live_synced(void *live, const struct msg_ref *ref);
 void edge_live_goodbye(struct edge *self);
 
 /* edge_events.c */

@@ -106,6 +106,37 @@ void edge_lanes_interest(struct edge *self, const struct uuid *tenant, const str
             say_interest(self, (uint16_t)n, tenant, bits);
 }
 
+static uint32_t say_sync(struct edge *self, uint16_t number, unsigned first, unsigned end,
+                         const struct msg_sync *item)
+{
+    for (unsigned s = first; s < end; s++)
+        CHECK(frame_add(&self->lanes->far[number]->frame[s], MSG_SYNC, item, sizeof *item, NULL,
+                        0) == 0);
+    return end - first;
+}
+
+uint32_t edge_lanes_sync(struct edge *self, struct msg_sync *item, const struct uuid *tenant,
+                         const struct uuid *device)
+{
+    const struct edge_lanes *lanes = self->lanes;
+    const struct msg_ref own = lanes_ref(lanes->lanes);
+    uint32_t asked = 0;
+    item->ref.node = own.node;
+    item->ref.life = own.life;
+    item->ref.edge = own.edge;
+    if (!uuid_is_nil(device)) {
+        uint16_t slot = edge_slot(self, tenant, device), owner = lanes_owner(lanes->lanes, slot);
+        if (owner == MSG_NOBODY || lanes->far[owner] == NULL)
+            return 0; /* it is told when there is one */
+        unsigned shard = slot % LIMIT_SLOTS % lanes->far[owner]->shards;
+        return say_sync(self, owner, shard, shard + 1, item);
+    }
+    for (uint32_t n = 0; n < lanes->far_end; n++)
+        if (lanes->far[n] != NULL && lanes_alive(lanes->lanes, (uint16_t)n))
+            asked += say_sync(self, (uint16_t)n, 0, lanes->far[n]->shards, item);
+    return asked;
+}
+
 static void interest_again(void *context, const struct uuid *tenant, const struct uuid *device,
                            unsigned bits)
 {

@@ -3,6 +3,7 @@
  * telemetry is conflated to the newest frame a device. */
 #include "node/clock.h"
 #include "node/edge_inside.h"
+#include "node/edge_sync.h"
 #include "node/live_queue.h"
 #include "node/metrics.h"
 #include "proto/check.h"
@@ -34,7 +35,8 @@ struct live {
     struct claims claims;
     struct live_watch *watches;
     uint32_t watches_count;
-    bool whole_tenant; /* the path's: every device of it is watched already */
+    bool whole_tenant;     /* the path's: every device of it is watched already */
+    struct edge_sync sync; /* of its watches: what is to be written waits for it */
     struct live_queue queue;
     struct buf message; /* of the client, while it comes in pieces */
     int close_code;
@@ -134,8 +136,10 @@ static bool watch(struct live *live, const struct uuid *device, bool confirm)
     added->next = live->watches;
     live->watches = added;
     live->watches_count++;
-    if (uuid_is_nil(device))
+    if (uuid_is_nil(device)) {
+        edge_sync_begin(&live->sync, live->edge, &live->ref, &live->claims.tenant, device);
         return true;
+    }
     ask_device(live, device);
     if (!confirm && live->close_code == 0)
         lws_rx_flow_control(live->wsi, 0); /* a pong says that the path's device is watched */
@@ -152,6 +156,7 @@ void edge_live_answer(struct edge *self, struct request *answered)
         lws_rx_flow_control(live->wsi, 1);
     if (answered->status == 200) {
         edge_lanes_learn(self, &live->claims.tenant, &answered->device, answered->region);
+        edge_sync_begin(&live->sync, self, &live->ref, &live->claims.tenant, &answered->device);
         if ((*at)->confirm)
             send_about(live, "subscription_confirmed", &answered->device);
     } else if (answered->status == 503) {
@@ -164,10 +169,19 @@ void edge_live_answer(struct edge *self, struct request *answered)
     }
 }
 
+void edge_live_synced(void *connection, const struct msg_ref *ref)
+{
+    struct live *live = connection;
+    if (edge_sync_answered(&live->sync, ref))
+        lws_callback_on_writable(live->wsi);
+}
+
 /* ---- bytes out ---- */
 
 static int write_some(struct live *live)
 {
+    if (live->sync.left > 0 && live->close_code == 0)
+        return 0;
     while (!lws_send_pipe_choked(live->wsi)) {
         size_t len;
         uint8_t *frame = live_queue_first(&live->queue, &len);
@@ -424,6 +438,8 @@ void edge_live_second(struct edge *self)
         if (peer->kind != PEER_LIVE)
             continue;
         struct live *live = peer->object;
+        if (edge_sync_expire(&live->sync, clock_boot_us()))
+            lws_callback_on_writable(live->wsi);
         if (live->close_code == 0 && live->claims.expires_s <= now_s)
             close_with(live, CLOSE_BAD_TOKEN);
     }

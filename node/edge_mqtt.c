@@ -114,6 +114,8 @@ static void close_soon(struct mqtt_conn *conn)
 static void flush(struct mqtt_conn *conn)
 {
     size_t len = conn->out.len > LWS_PRE ? conn->out.len - LWS_PRE : 0;
+    if (conn->sync.left > 0 && !conn->closing)
+        return;
     if (lws_partial_buffered(conn->wsi)) {
         lws_callback_on_writable(conn->wsi);
     } else {
@@ -374,6 +376,8 @@ void edge_mqtt_second(struct edge *self)
     int64_t now = clock_boot_us();
     for (uint32_t i = 0; i < self->peers_count; i++) {
         struct mqtt_conn *conn = conn_at(self, i);
+        if (conn != NULL && edge_sync_expire(&conn->sync, now))
+            edge_mqtt_dirty(conn);
         if (conn == NULL || session_deadline_us(conn->session) > now)
             continue;
         struct session_env env = edge_mqtt_env(conn);

@@ -6,6 +6,7 @@
  */
 #include "actors/session.h"
 #include "node/edge_inside.h"
+#include "node/edge_sync.h"
 
 struct subscription; /* edge_watch.c */
 
@@ -18,7 +19,8 @@ struct mqtt_conn {
     struct buf out; /* LWS_PRE free bytes, then what is to be written */
     struct subscription *subscriptions;
     struct mqtt_conn *dirty_next;
-    int64_t since_us; /* accepted, Unix time */
+    struct edge_sync sync; /* of its subscriptions: what is to be written waits for it */
+    int64_t since_us;      /* accepted, Unix time */
     uint32_t subscriptions_count;
     bool websocket, dirty, stopped, closing, present, claimed;
 };

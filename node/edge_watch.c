@@ -132,6 +132,7 @@ int edge_watch_subscribe(struct mqtt_conn *conn, const struct session_subscripti
     added->next = conn->subscriptions;
     conn->subscriptions = added;
     conn->subscriptions_count++;
+    edge_sync_begin(&conn->sync, conn->edge, &conn->ref, &tenant, &device);
     if (added->watch.bits & (INTEREST_STATUS | INTEREST_MESSAGES) &&
         (wanted->retain_handling == 0 || (wanted->retain_handling == 1 && !existed)))
         ask_retained(conn, added, &device);

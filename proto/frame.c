@@ -25,6 +25,7 @@ static const size_t fixed_sizes[] = {
     [MSG_SNAPSHOT] = sizeof(struct msg_snapshot), [MSG_GIVEN] = sizeof(struct msg_slot),
     [MSG_ACK] = sizeof(struct msg_ack),           [MSG_EVENT] = sizeof(struct msg_event),
     [MSG_KICK] = sizeof(struct msg_kick),         [MSG_ADMITTED] = sizeof(struct msg_admitted),
+    [MSG_SYNC] = sizeof(struct msg_sync),         [MSG_SYNCED] = sizeof(struct msg_sync),
     [MSG_NEWS] = sizeof(struct msg_news),
 };
 #define KINDS (sizeof fixed_sizes / sizeof *fixed_sizes)
@@ -67,6 +68,8 @@ static size_t texts_expected(enum msg_kind kind, const void *fixed)
     case MSG_ASK:
     case MSG_ACTOR:
     case MSG_ADMIT:
+    case MSG_SYNC:
+    case MSG_SYNCED:
     case MSG_CHANGED:
     case MSG_WAKE:
     case MSG_HOME:

@@ -38,6 +38,7 @@ enum msg_kind {
     MSG_UNCLAIM, /* edge → tenant's shard: it is gone; client id */
     MSG_ADMIT,   /* edge → tenant's shard: may this REST request go on? */
     MSG_ASK,     /* edge → shard: what of this actor? (and, if told so, drop it) */
+    MSG_SYNC,    /* edge → shard: say when all that came before it is taken */
     MSG_CHANGED, /* control → shard: device's rules, credentials or existence changed */
     MSG_WAKE,    /* control → shard: device is not offline in the database: watch its timers */
 
@@ -59,6 +60,7 @@ enum msg_kind {
     MSG_KICK,     /* shard → edge: close this connection (client id taken over, device deleted) */
     MSG_ADMITTED, /* shard → edge: the answer to ADMIT */
     MSG_ACTOR,    /* shard → edge: the answer to ASK */
+    MSG_SYNCED,   /* shard → edge: the answer to SYNC */
     MSG_NEWS,     /* control → edge: what changed in the view, for operators; its text */
 };
 
@@ -155,6 +157,10 @@ struct msg_claim {
     struct uuid tenant;
     int64_t since_us; /* when it connected: of two, the later holds the client id */
     uint16_t client_id_len;
+} __attribute__((packed));
+
+struct msg_sync {
+    struct msg_ref ref; /* packet_id: the asker's name for it */
 } __attribute__((packed));
 
 struct msg_admit {

@@ -5,6 +5,7 @@ import uuid
 
 import pytest
 
+import packets
 from clients import Device, Live, Mqtt, make_account
 from cluster import wait_until
 from tenants import make_tenant
@@ -64,6 +65,20 @@ def test_commands_reach_a_device_at_another_node(shared, device, t):
             assert client.subscribe(device.topic("commands")) == 1
             assert back_end.publish(device.topic("commands"), '{"go": "%s"}' % at)[0] == 0
             assert client.take_text("/commands") == '{"go": "%s"}' % at
+
+
+@pytest.mark.parametrize("at, door", [("us-1", "eu-1"), ("eu-2", "us-1"), ("eu-1", "eu-2")])
+def test_who_has_his_suback_misses_nothing(shared, t, at, door):
+    """A message that is published anywhere right behind a SUBACK reaches the subscriber."""
+    account, devices = make_account(t), [Device(t) for _ in range(30)]
+    with packets.Client(shared.at(door), account=account, client_id="back end") as back_end:
+        for number, device in enumerate(devices):
+            topic = device.topic("commands")
+            with packets.Client(shared.at(at), account=(device.user, device.secret),
+                                client_id=device.id) as client:
+                assert client.subscribe(topic) == 0
+                assert back_end.store(topic, "go", number + 1) == 0
+                assert client.expect(packets.PUBLISH).endswith(b"go")
 
 
 def test_a_client_id_is_taken_over_by_another_node(shared, device):
