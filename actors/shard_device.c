@@ -289,6 +289,9 @@ static void adopt(struct shard *self, uint32_t handle, const struct device_input
     if (loaded->newest_us > device->newest_us)
         device->newest_us = loaded->newest_us;
     device->touched_us = self->now_us;
+    /* Whoever has its connection has told of it, or does within its grace. */
+    if (loaded->connected && device->presences == NULL)
+        device->disconnected_us = self->now_us;
     self->counts.active += device->status != STATUS_OFFLINE;
 }
 
@@ -425,6 +428,7 @@ void shard_touch(struct shard *self, uint32_t handle)
     touch->actor = handle;
     touch->status = device->status;
     touch->status_changed = changed;
+    touch->connected = device->presences != NULL;
     touch->last_seen_us = device->last_seen_us;
     if (device->latest != NULL && device->latest->len > 0) {
         touch->latest_us = device->newest_us;

@@ -51,6 +51,7 @@ struct batch_touch {
     struct text latest;   /* payload */
     uint32_t actor;       /* the shard's own */
     uint8_t status;       /* enum device_status */
+    bool connected;       /* it has a connection of its own */
     bool status_changed;  /* the shard's own */
 };
 
@@ -107,6 +108,7 @@ struct batch_load {
     /* answers */
     bool found;
     uint8_t status;
+    bool connected; /* as it was last written */
     uint8_t region; /* number of that in which its slot lies */
     struct uuid tenant;
     int64_t last_seen_us; /* 0: never */

@@ -141,7 +141,8 @@ static bool checks_answer(const PGresult *result, struct batch *batch, struct st
 
 #define SQL_LOADS                                                                                  \
     "SELECT l.n, d.tenant_id, d.status, d.last_seen, (SELECT t.timestamp FROM telemetry t "        \
-    "WHERE t.device_id = d.id ORDER BY t.timestamp DESC LIMIT 1), COALESCE(g.number, 0) "          \
+    "WHERE t.device_id = d.id ORDER BY t.timestamp DESC LIMIT 1), COALESCE(g.number, 0), "         \
+    "d.connected "                                                                                 \
     "FROM unnest($1::uuid[]) WITH ORDINALITY AS l (device, n) "                                    \
     "JOIN devices d ON d.id = l.device JOIN tenants o ON o.id = d.tenant_id "                      \
     "LEFT JOIN cluster_regions g ON g.region = COALESCE(d.home_region, o.home_region) "            \
@@ -183,6 +184,7 @@ static bool loads_answer(const PGresult *result, struct batch *batch, struct ste
         load->last_seen_us = db_time_us(result, row, 3);
         load->newest_us = db_time_us(result, row, 4);
         load->region = (uint8_t)db_int4(result, row, 5);
+        load->connected = db_bool(result, row, 6);
     }
     return true;
 }

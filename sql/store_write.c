@@ -163,11 +163,12 @@ static void rebuilds_encode(struct pgarray *params, const struct job *job, struc
 
 /* A reading as new as the one that is kept replaces it: the actor sends what came last. */
 #define SQL_TOUCHES                                                                                \
-    "UPDATE devices d SET status = t.status, last_seen = GREATEST(d.last_seen, t.last_seen), "     \
+    "UPDATE devices d SET status = t.status, connected = t.connected::boolean, "                   \
+    "last_seen = GREATEST(d.last_seen, t.last_seen), "                                             \
     "latest = CASE WHEN t.latest_at >= COALESCE(d.latest_at, '-infinity') THEN t.latest "          \
     "ELSE d.latest END, latest_at = GREATEST(d.latest_at, t.latest_at) "                           \
-    "FROM unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::jsonb[]) "      \
-    "AS t (id, status, last_seen, latest_at, latest) WHERE d.id = t.id"
+    "FROM unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[], "       \
+    "$6::jsonb[]) AS t (id, status, connected, last_seen, latest_at, latest) WHERE d.id = t.id"
 
 static uint32_t touches_count(const struct batch *batch)
 {
@@ -199,6 +200,10 @@ static void touches_encode(struct pgarray *params, const struct job *job, struct
         const char *name = status_name(touches[i].status);
         pgarray_put_text(params, name, strlen(name));
     }
+    pgarray_end(params);
+    pgarray_begin_texts(params, PGARRAY_TEXT);
+    for (uint32_t i = 0; i < step.count; i++)
+        pgarray_put_text(params, touches[i].connected ? "t" : "f", 1);
     pgarray_end(params);
     pgarray_times(params, COLUMN(touches, last_seen_us, step.count));
     pgarray_times(params, COLUMN(touches, latest_us, step.count));

@@ -4,10 +4,12 @@ import signal
 
 import pytest
 
+from clients import Device, Mqtt
 from cluster import is_alive, wait_until
 from ledger import wait_for_rows
 from loads import DEVICES, HEAL_S
 from members import LEASE_S, Operator, ended_or_active, hold, incarnations, wait_settled
+from tenants import make_tenant
 from conftest import NODES
 
 
@@ -24,6 +26,22 @@ def test_kill_9_of_a_node_heals_in_time(c, start_loads, victim):
     reports = loads.finish()
     loads.check_waits(HEAL_S)
     assert reports[victim]["reconnected"] >= DEVICES
+
+
+def test_a_device_whose_owner_and_door_died_is_offline(c):
+    """Its owner is the node that it was connected to: with both gone, somebody else notices."""
+    device = Device(make_tenant(c))
+    owner = Operator(c).owner_of(device.id, device.tenant.id)
+    client = Mqtt(c.at(owner), device.user, device.secret)
+    client.publish(device.topic(), {"temperature": 20})
+    wait_until(lambda: device.record()["status"] == "online", 10, "online")
+    c.kill_node(node=owner)
+    client.client.loop_stop()  # it is gone too
+    door = next(node for node in NODES.split(",") if node != owner)
+    device.g = device.tenant.g = c.at(door)
+    wait_until(lambda: device.record()["status"] == "offline", 30, "offline")
+    c.start_node(owner)
+    wait_settled(c)
 
 
 def test_kill_9_of_two_nodes_at_once(c, start_loads):

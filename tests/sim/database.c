@@ -253,6 +253,7 @@ static void store_touches(struct world *self, const struct batch *batch)
             if (uuid_equal(&batch->touches[j].device, &touch->device))
                 fail(self, "two touches of device %u in one transaction", index);
         device->status = touch->status;
+        device->connected = touch->connected;
         if (touch->last_seen_us > device->last_seen_us)
             device->last_seen_us = touch->last_seen_us;
         if (touch->latest_us != 0 && touch->latest_us >= device->latest_us) {
@@ -360,6 +361,7 @@ void db_change_device(struct world *self, uint32_t device)
     row->exists = !row->exists;
     trace(self, "device %u is %s", device, row->exists ? "made" : "deleted");
     row->status = STATUS_OFFLINE;
+    row->connected = false;
     row->last_seen_us = row->latest_us = 0; /* telemetry stays */
     for (uint32_t i = 0; i < RULES; i++)
         if (self->db.rule[i].device == device)

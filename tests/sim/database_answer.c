@@ -129,6 +129,7 @@ void db_loads(struct world *self, struct batch *batch)
         load->tenant = self->db.tenant[device->tenant].id;
         load->region = (uint8_t)(device->slot >> MSG_SLOT_BITS);
         load->status = device->status;
+        load->connected = device->connected && self->mutation != MUTATION_connection_forgotten;
         load->last_seen_us = device->last_seen_us;
         load->newest_us = self->db.newest_us[index];
         load->rules_count = 0;

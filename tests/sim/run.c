@@ -153,11 +153,21 @@ static void check_statuses(struct world *self, enum device_status with, enum dev
             check_status(self, i, has_connection(self, i) ? with : without);
 }
 
+/* Though its owner and the node that it was connected to have died together. */
+static void check_connected(struct world *self)
+{
+    for (uint32_t i = 0; i < DEVICES; i++)
+        if (self->db.device[i].connected && !has_connection(self, i))
+            fail(self, "device %u was connected, and its end was not noticed", i);
+}
+
 /* Who is not connected any more is offline, though nothing came that woke its actor. */
 static void end_silent(struct world *self)
 {
     settle(self);
     check_settled(self);
+    wait_for(self, self->times.grace_us + SECOND_US);
+    check_connected(self);
     wait_for(self, self->times.offline_us + self->times.grace_us + SECOND_US);
     check_statuses(self, STATUS_IDLE, STATUS_OFFLINE);
 }

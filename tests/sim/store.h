@@ -18,7 +18,7 @@ struct db_device {
     uint32_t tenant; /* index */
     uint16_t slot;   /* where it belongs: of its home region */
     bool own_home;   /* it has a home region of its own */
-    bool exists;
+    bool exists, connected;
     uint8_t status;
     int64_t last_seen_us, latest_us;
     char latest[TEXT_BYTES];
