@@ -38,9 +38,10 @@ int bucket_parse(const char *text, int64_t *ret_seconds)
     return 0;
 }
 
-int64_t bucket_automatic(const struct bucket_range *range)
+/* From the first to the last instant: of a whole hour, both ends included, that is an hour. */
+int64_t bucket_automatic(const struct bucket_range *range, int64_t slack_us)
 {
-    int64_t length = range->end_us - range->from_us;
+    int64_t length = range->end_us - 1 - range->from_us - slack_us;
     if (length <= HOUR_US)
         return 60;
     if (length <= DAY_US)

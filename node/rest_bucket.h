@@ -25,8 +25,9 @@ struct bucket_pieces {
 
 /* `90`, `90s`, `5m`, `1h`, `1d`: seconds, 1 s to 366 days. 0 or ERR_MALFORMED. */
 int bucket_parse(const char *text, int64_t *ret_seconds) MUST_CHECK;
-/* What the contract gives to a range where none is asked for. */
-int64_t bucket_automatic(const struct bucket_range *range);
+/* What the contract gives to a range where none is asked for; one that is longer than it says by
+ * no more than `slack_us` counts as not longer. */
+int64_t bucket_automatic(const struct bucket_range *range, int64_t slack_us);
 /* How many buckets touch the range. */
 int64_t bucket_count(const struct bucket_range *range, int64_t seconds);
 /* Every hour before the one of `newest_us` has its row; `use_hours` false: readings only. */

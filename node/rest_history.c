@@ -9,6 +9,9 @@
 
 /* The newest reading may be this far ahead of the clock: LIMIT_READING_FUTURE_DAYS, and a day. */
 #define AHEAD_US (2 * DAY_US)
+/* Where a range ends now, `now` is ours and its beginning was reckoned from the client's: the
+ * request's own way and the difference of two clocks do not make an hour longer than an hour. */
+#define NOW_SLACK_US (60 * SECOND_US)
 
 /* $1 device, $2 from, $3 before. */
 static const char readings_sql[] =
@@ -157,9 +160,14 @@ static enum aggregate_function function_asked(struct call *call)
     return i;
 }
 
+static bool ends_now(struct call *call)
+{
+    return param_text(call, "end_time") == NULL && param_text(call, "to") == NULL;
+}
+
 static int64_t bucket_asked(struct call *call, const struct bucket_range *range)
 {
-    int64_t seconds = bucket_automatic(range);
+    int64_t seconds = bucket_automatic(range, ends_now(call) ? NOW_SLACK_US : 0);
     const char *text = param_text(call, "bucket");
     if (text != NULL && bucket_parse(text, &seconds) != 0)
         call_wrong(call, "bucket", "must be a length of time, as 300, 5m, 1h or 1d");
@@ -173,7 +181,7 @@ static struct bucket_range asked_range(struct call *call)
 {
     bool given;
     struct bucket_range range = history_range(call, &given);
-    if (param_text(call, "end_time") == NULL && param_text(call, "to") == NULL) {
+    if (ends_now(call)) {
         int64_t now = clock_real_us();
         range.end_us = (range.from_us > now ? range.from_us : now) + 1;
     }

@@ -159,6 +159,18 @@ def test_buckets_follow_the_length_of_the_range(t, measured):
     assert fields_of(t.problem("GET", path, status=422)) == {"bucket"}
 
 
+@pytest.mark.parametrize("hours, seconds, longer", [(1, 60, 3600), (24, 3600, 21600),
+                                                    (7 * 24, 21600, 86400)])
+def test_a_range_of_a_whole_length_is_not_a_longer_one(t, measured, hours, seconds, longer):
+    """Both ends lie in the range; one that ends now may have been on its way for a moment."""
+    now = datetime.datetime.now(UTC)
+    begin = now - datetime.timedelta(hours=hours)
+    path = "/devices/%s/telemetry/aggregated?from=%s" % (measured[0], iso(begin))
+    later = iso(now + datetime.timedelta(seconds=1))
+    for end, wanted in (("&to=" + iso(now), seconds), ("", seconds), ("&to=" + later, longer)):
+        assert t.api("GET", path + end)["meta"]["bucket_seconds"] == wanted
+
+
 @pytest.mark.parametrize("function", ["avg", "min", "max", "sum", "last"])
 def test_telemetry_gives_one_function_of_its_buckets(t, measured, function):
     device, readings = measured

@@ -186,8 +186,10 @@ static void buckets_follow_the_range(void **state)
                                        {DAY_US, 3600},      {DAY_US + 1, 21600},
                                        {7 * DAY_US, 21600}, {7 * DAY_US + 1, 86400}};
     for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct bucket_range range = {1000, 1000 + cases[i][0]};
-        assert_int_equal(bucket_automatic(&range), cases[i][1]);
+        struct bucket_range range = {1000, 1000 + cases[i][0] + 1}; /* its last instant included */
+        assert_int_equal(bucket_automatic(&range, 0), cases[i][1]);
+        range.end_us += SECOND_US;
+        assert_int_equal(bucket_automatic(&range, SECOND_US), cases[i][1]);
     }
     struct bucket_range touching = {HOUR_US - 1, HOUR_US + 1};
     assert_int_equal(bucket_count(&touching, 3600), 2);
