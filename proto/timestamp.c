@@ -4,6 +4,8 @@
 
 #define US_PER_SECOND INT64_C(1000000)
 #define US_PER_DAY (86400 * US_PER_SECOND)
+/* As seconds, a day of the year 5138; as milliseconds, one of 1973. */
+#define EPOCH_MS_MIN INT64_C(100000000000)
 #define YEAR_0_US (INT64_C(-719528) * US_PER_DAY)
 
 struct civil {
@@ -109,13 +111,18 @@ static bool take_fraction(struct text *text, uint32_t *ret_us)
     return true;
 }
 
-static bool take_time(struct text *text, int64_t *ret_us)
+/* `lenient`, here and below: as a query may say it (timestamp.h). */
+static bool take_time(struct text *text, bool lenient, int64_t *ret_us)
 {
-    uint32_t hour, minute, second, fraction_us;
-    if (!take_digits(text, 2, &hour) || !take_one_of(text, ":") || !take_digits(text, 2, &minute) ||
-        !take_one_of(text, ":") || !take_digits(text, 2, &second) ||
-        !take_fraction(text, &fraction_us))
+    uint32_t hour, minute, second = 0, fraction_us = 0;
+    if (!take_digits(text, 2, &hour) || !take_one_of(text, ":") || !take_digits(text, 2, &minute))
         return false;
+    if (take_one_of(text, ":")) {
+        if (!take_digits(text, 2, &second) || !take_fraction(text, &fraction_us))
+            return false;
+    } else if (!lenient) {
+        return false;
+    }
     if (hour > 23 || minute > 59 || second > 60)
         return false;
     if (second == 60) {
@@ -126,16 +133,15 @@ static bool take_time(struct text *text, int64_t *ret_us)
     return true;
 }
 
-/* `signs` are the characters that may open a numeric offset. */
-static bool take_offset(struct text *text, const char *signs, int64_t *ret_us)
+static bool take_offset(struct text *text, bool lenient, int64_t *ret_us)
 {
     uint32_t hour, minute;
-    if (take_one_of(text, "Zz")) {
+    if (take_one_of(text, "Zz") || (lenient && text->at == text->end)) {
         *ret_us = 0;
         return true;
     }
-    char sign = take_one_of(text, signs);
-    if (sign == '\0' || !take_digits(text, 2, &hour) || !take_one_of(text, ":") ||
+    char sign = take_one_of(text, lenient ? "+- " : "+-");
+    if (sign == '\0' || !take_digits(text, 2, &hour) || !(take_one_of(text, ":") || lenient) ||
         !take_digits(text, 2, &minute) || hour > 23 || minute > 59)
         return false;
     int64_t us = ((int64_t)hour * 3600 + minute * 60) * US_PER_SECOND;
@@ -143,12 +149,13 @@ static bool take_offset(struct text *text, const char *signs, int64_t *ret_us)
     return true;
 }
 
-static int parse_date_time(const char *s, size_t len, const char *signs, int64_t *ret_us)
+static int parse_date_time(const char *s, size_t len, bool lenient, int64_t *ret_us)
 {
     struct text text = {s, s + len};
     int64_t date_us, time_us, offset_us;
-    if (!take_date(&text, &date_us) || !take_one_of(&text, "Tt ") || !take_time(&text, &time_us) ||
-        !take_offset(&text, signs, &offset_us) || text.at != text.end)
+    if (!take_date(&text, &date_us) || !take_one_of(&text, "Tt ") ||
+        !take_time(&text, lenient, &time_us) || !take_offset(&text, lenient, &offset_us) ||
+        text.at != text.end)
         return ERR_MALFORMED;
     int64_t us = date_us + time_us - offset_us;
     if (us < TIMESTAMP_MIN || us > TIMESTAMP_MAX)
@@ -159,7 +166,7 @@ static int parse_date_time(const char *s, size_t len, const char *signs, int64_t
 
 int timestamp_parse_rfc3339(const char *s, size_t len, int64_t *ret_us)
 {
-    return parse_date_time(s, len, "+-", ret_us);
+    return parse_date_time(s, len, false, ret_us);
 }
 
 static int parse_date(const char *s, size_t len, int64_t *ret_us)
@@ -172,29 +179,29 @@ static int parse_date(const char *s, size_t len, int64_t *ret_us)
     return 0;
 }
 
-static int parse_epoch_ms(const char *s, size_t len, int64_t *ret_us)
+static int parse_epoch(const char *s, size_t len, int64_t *ret_us)
 {
-    int64_t ms = 0;
+    int64_t value = 0;
     if (len == 0)
         return ERR_MALFORMED;
     for (size_t i = 0; i < len; i++) {
         if (s[i] < '0' || s[i] > '9')
             return ERR_MALFORMED;
-        ms = ms * 10 + (s[i] - '0');
-        if (ms > TIMESTAMP_MAX / 1000)
+        value = value * 10 + (s[i] - '0');
+        if (value > TIMESTAMP_MAX / 1000)
             return ERR_MALFORMED;
     }
-    *ret_us = ms * 1000;
+    *ret_us = value * (value < EPOCH_MS_MIN ? US_PER_SECOND : 1000);
     return 0;
 }
 
 int timestamp_parse_query(const char *s, size_t len, int64_t *ret_us)
 {
-    if (parse_epoch_ms(s, len, ret_us) == 0)
+    if (parse_epoch(s, len, ret_us) == 0)
         return 0;
     if (parse_date(s, len, ret_us) == 0)
         return 0;
-    return parse_date_time(s, len, "+- ", ret_us);
+    return parse_date_time(s, len, true, ret_us);
 }
 
 static void put_2(char *out, uint32_t value)

@@ -18,8 +18,10 @@
  * microseconds; `Z`, `z` or ±hh:mm. A leap second (:60) is the last microsecond of its minute.
  * 0, or ERR_MALFORMED also for an instant outside the years 1970 to 9999. */
 int timestamp_parse_rfc3339(const char *s, size_t len, int64_t *ret_us) MUST_CHECK;
-/* A REST parameter: RFC 3339 (where URL decoding may have turned the offset's `+` into a space),
- * a date alone (its midnight, UTC), or epoch milliseconds in decimal digits. 0 or ERR_MALFORMED. */
+/* A REST parameter, as the clients' own libraries write it: RFC 3339 with or without the seconds,
+ * the offset (then it is UTC) and the colon within it; URL decoding may have turned the offset's
+ * `+` into a space. Or a date alone (its midnight, UTC), or decimal digits since the epoch: below
+ * 1e11 seconds, from there on milliseconds. 0 or ERR_MALFORMED. */
 int timestamp_parse_query(const char *s, size_t len, int64_t *ret_us) MUST_CHECK;
 /* Writes `2026-11-23T20:30:26.123456+00:00` and a terminator; returns TIMESTAMP_TEXT_LEN. Instants
  * outside the years 0 to 9999 are written as the nearest within. */

@@ -76,6 +76,10 @@ def test_a_range_has_what_lies_in_it(t, measured):
     milliseconds = (int(begin.timestamp() * 1000), int(end.timestamp() * 1000))
     answer = t.api("GET", path + "?from=%d&to=%d" % milliseconds)
     assert answer["meta"]["total"] == len(wanted)
+    seconds = (int(begin.timestamp()), int(end.timestamp()))
+    naive = [moment.replace(tzinfo=None).isoformat(timespec="microseconds") for moment in (begin, end)]
+    for pair in (seconds, naive, [text + "%2B0000" for text in naive]):
+        assert t.api("GET", path + "?from=%s&to=%s" % tuple(pair))["meta"]["total"] == len(wanted)
     problem = t.problem("GET", path + "?from=yesterday&per_page=1001", status=422)
     assert fields_of(problem) == {"from", "per_page"}
     t.problem("GET", path + "?from=%s&to=%s" % (iso(end), iso(begin)), status=422)

@@ -136,7 +136,18 @@ static void a_query_may_say_it_shorter(void **state)
         {"1970-01-01", 0},
         {"1795465826123", EVENING + 123000},
         {"0", 0},
-        {"20261123", INT64_C(20261123000)}, /* digits alone are milliseconds */
+        {"20261123", INT64_C(20261123) * SECOND}, /* digits alone are no date */
+        {"1795465826", EVENING},
+        {"99999999999", INT64_C(99999999999) * SECOND},
+        {"100000000000", INT64_C(100000000) * SECOND},
+        {"2026-11-23T20:30:26.123456", EVENING + 123456},
+        {"2026-11-23 20:30:26", EVENING},
+        {"2026-11-23T20:30Z", EVENING - 26 * SECOND},
+        {"2026-11-23T20:30", EVENING - 26 * SECOND},
+        {"2026-11-23T22:00+01:30", EVENING - 26 * SECOND},
+        {"2026-11-23T22:00 0130", EVENING - 26 * SECOND},
+        {"2026-11-23T20:30:26+0000", EVENING},
+        {"2026-11-23T19:00:26-0130", EVENING},
         {"253402300799999", TIMESTAMP_MAX - 999},
     };
     check_accepted(timestamp_parse_query, table, sizeof table / sizeof *table);
@@ -157,6 +168,14 @@ static void a_query_may_say_it_shorter(void **state)
         "2026-11-23Z",
         "+5",
         "2026-11-23T20:30:26  01:30",
+        "2026-11-23T20:30:26 ",
+        "2026-11-23T20",
+        "2026-11-23T20:30:",
+        "2026-11-23T20:30:26.",
+        "2026-11-23T20:30:26+013",
+        "2026-11-23T20:30:26+01",
+        "2026-11-23T20:30.5",
+        "2026-11-23T24:00",
     };
     check_refused(timestamp_parse_query, refused, sizeof refused / sizeof *refused);
 }
