@@ -1,12 +1,11 @@
 #include "node/rest_aggregate.h"
+#include "node/rest_bucket.h"
 #include "proto/timestamp.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Buckets begin at whole multiples of their length from a Monday on, 2001-01-01, UTC. */
-#define ORIGIN_US INT64_C(978307200000000)
 #define NOT_STARTED INT64_MIN
 
 const char *const aggregate_names[AGGREGATE_FUNCTIONS] = {"avg", "min", "max", "sum", "last"};
@@ -14,14 +13,17 @@ const char *const aggregate_names[AGGREGATE_FUNCTIONS] = {"avg", "min", "max", "
 void aggregate_begin(struct aggregate *self, struct buf *out, int64_t seconds,
                      enum aggregate_function function)
 {
-    *self = (struct aggregate){
-        .out = out, .function = function, .width_us = seconds * 1000000, .start_us = NOT_STARTED};
+    *self = (struct aggregate){.out = out,
+                               .function = function,
+                               .end = INT64_MAX,
+                               .width_us = seconds * 1000000,
+                               .start_us = NOT_STARTED};
 }
 
-static int64_t start_of(int64_t at_us, int64_t width_us)
+void aggregate_page(struct aggregate *self, int64_t first, int64_t count)
 {
-    int64_t past = (at_us - ORIGIN_US) % width_us;
-    return at_us - (past < 0 ? past + width_us : past);
+    self->first = first;
+    self->end = first + count;
 }
 
 /* Most of what is measured has few digits. Whole / 10^n is rounded correctly (both are exact), so
@@ -83,8 +85,11 @@ static void put_value(struct buf *out, enum metric metric, const char *suffix,
 static void write_bucket(struct aggregate *self)
 {
     char start[TIMESTAMP_TEXT_SIZE];
+    int64_t number = self->buckets++;
+    if (number < self->first || number >= self->end)
+        return;
     timestamp_format(self->start_us, start);
-    if (self->buckets++ > 0)
+    if (number > self->first)
         buf_putc(self->out, ',');
     buf_printf(self->out, "{\"time_bucket\":\"%.19s+00:00\"", start);
     for (enum metric m = 0; m < METRICS; m++) {
@@ -120,7 +125,7 @@ static void merge(struct aggregate_value *into, const struct aggregate_value *fr
 void aggregate_add(struct aggregate *self, int64_t at_us, int64_t samples,
                    const struct aggregate_value metric[static METRICS])
 {
-    int64_t start = start_of(at_us, self->width_us);
+    int64_t start = bucket_start(at_us, self->width_us);
     if (start != self->start_us) {
         aggregate_end(self);
         self->start_us = start;

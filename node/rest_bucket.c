@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define ORIGIN_US INT64_C(978307200000000)
 #define BUCKET_SECONDS_MAX (INT64_C(366) * 86400)
 
 static int64_t unit_seconds(char unit)
@@ -49,10 +50,17 @@ int64_t bucket_automatic(const struct bucket_range *range, int64_t slack_us)
     return length <= 7 * DAY_US ? 6 * 3600 : 86400;
 }
 
+int64_t bucket_start(int64_t at_us, int64_t width_us)
+{
+    int64_t past = (at_us - ORIGIN_US) % width_us;
+    return at_us - (past < 0 ? past + width_us : past);
+}
+
 int64_t bucket_count(const struct bucket_range *range, int64_t seconds)
 {
     int64_t width = seconds * SECOND_US;
-    return (range->end_us - 1) / width - range->from_us / width + 1;
+    int64_t first = bucket_start(range->from_us, width);
+    return (bucket_start(range->end_us - 1, width) - first) / width + 1;
 }
 
 static int64_t hour_floor(int64_t us)

@@ -28,6 +28,9 @@ int bucket_parse(const char *text, int64_t *ret_seconds) MUST_CHECK;
 /* What the contract gives to a range where none is asked for; one that is longer than it says by
  * no more than `slack_us` counts as not longer. */
 int64_t bucket_automatic(const struct bucket_range *range, int64_t slack_us);
+/* Where the bucket begins that holds `at_us`: buckets of `width_us` are counted from a Monday on,
+ * 2001-01-01, UTC. */
+int64_t bucket_start(int64_t at_us, int64_t width_us);
 /* How many buckets touch the range. */
 int64_t bucket_count(const struct bucket_range *range, int64_t seconds);
 /* Every hour before the one of `newest_us` has its row; `use_hours` false: readings only. */

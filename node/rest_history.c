@@ -147,7 +147,8 @@ static bool add_pieces(struct call *call, struct aggregate *aggregate,
     return add_readings_of(call, aggregate, history, pieces->hours_end_us, pieces->end_us);
 }
 
-static enum aggregate_function function_asked(struct call *call)
+/* `others`: what the path takes beside the functions, to be named with them. */
+static enum aggregate_function function_asked(struct call *call, const char *others)
 {
     const char *name = param_text(call, "aggregation");
     if (name == NULL)
@@ -156,7 +157,7 @@ static enum aggregate_function function_asked(struct call *call)
     while (i < AGGREGATE_FUNCTIONS && strcmp(aggregate_names[i], name) != 0)
         i++;
     if (i == AGGREGATE_FUNCTIONS)
-        call_wrong(call, "aggregation", "must be raw, avg, min, max, sum or last");
+        call_wrong(call, "aggregation", "must be %savg, min, max, sum or last", others);
     return i;
 }
 
@@ -190,7 +191,8 @@ static struct bucket_range asked_range(struct call *call)
     return range;
 }
 
-static void reply_buckets(struct call *call, const struct aggregate *aggregate)
+static void reply_buckets(struct call *call, const struct aggregate *aggregate,
+                          const struct call_page *page)
 {
     const struct buf *elements = aggregate->out;
     struct buf *out = &call->request->reply;
@@ -201,19 +203,21 @@ static void reply_buckets(struct call *call, const struct aggregate *aggregate)
     reply_begin(call, 200);
     buf_putc(out, '[');
     buf_put(out, elements->data, elements->len);
-    buf_printf(out, "],\"meta\":{\"page\":1,\"per_page\":%ld,\"total\":%ld,\"bucket_seconds\":%ld}",
-               (long)aggregate->buckets, (long)aggregate->buckets,
+    buf_printf(out,
+               "],\"meta\":{\"page\":%ld,\"per_page\":%ld,\"total\":%ld,\"bucket_seconds\":%ld}",
+               (long)page->page, (long)page->per_page, (long)aggregate->buckets,
                (long)(aggregate->width_us / SECOND_US));
     reply_end(call);
 }
 
-void history_aggregate(struct call *call)
+void history_aggregate(struct call *call, const char *others)
 {
     struct history history;
     struct aggregate aggregate;
     struct buf elements;
     struct bucket_range range = asked_range(call);
-    enum aggregate_function function = function_asked(call);
+    enum aggregate_function function = function_asked(call, others);
+    struct call_page page = param_page(call, BUCKETS_MAX); /* who asks for no pages gets all */
     if (!call_valid(call))
         return;
     int64_t seconds = bucket_asked(call, &range);
@@ -223,9 +227,10 @@ void history_aggregate(struct call *call)
     struct bucket_pieces pieces = bucket_split(&range, use_hours, history.newest_us);
     buf_init(&elements, 32 * 1024 * 1024);
     aggregate_begin(&aggregate, &elements, seconds, function);
+    aggregate_page(&aggregate, (page.page - 1) * page.per_page, page.per_page);
     if (!history.any || add_pieces(call, &aggregate, &history, &pieces)) {
         aggregate_end(&aggregate);
-        reply_buckets(call, &aggregate);
+        reply_buckets(call, &aggregate, &page);
     }
     buf_free(&elements);
 }

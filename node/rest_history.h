@@ -19,5 +19,6 @@ struct bucket_range history_range(struct call *call, bool *ret_given);
 bool history_read(struct call *call, struct history *ret_history);
 
 /* The answer of …/telemetry?aggregation=… and of …/aggregated, which has all functions where it is
- * not asked for one. */
-void history_aggregate(struct call *call);
+ * not asked for one. `others`: what else `aggregation` may be there, as "raw, ", for who mistypes.
+ */
+void history_aggregate(struct call *call, const char *others);

@@ -179,7 +179,7 @@ void telemetry_list(struct call *call)
     if (function == NULL || strcmp(function, "raw") == 0)
         list_readings(call);
     else
-        history_aggregate(call);
+        history_aggregate(call, "raw, ");
 }
 
 static void reply_latest(struct call *call, const PGresult *rows)
@@ -216,5 +216,5 @@ void telemetry_latest(struct call *call)
 
 void telemetry_aggregated(struct call *call)
 {
-    history_aggregate(call);
+    history_aggregate(call, "");
 }

@@ -190,4 +190,27 @@ def test_telemetry_gives_one_function_of_its_buckets(t, measured, function):
         values = [r["temperature"] for r in inside]
         assert math.isclose(row["temperature"], of(values), rel_tol=1e-9, abs_tol=1e-9)
         assert set(row) == {"time_bucket", "sample_count", *METRICS}
-    t.problem("GET", "/devices/%s/telemetry?aggregation=median" % device, status=422)
+    for path, allowed in (("telemetry", "raw, avg, min, max, sum or last"),
+                          ("telemetry/aggregated", "avg, min, max, sum or last")):
+        problem = t.problem("GET", "/devices/%s/%s?aggregation=median" % (device, path), status=422)
+        assert problem["errors"] == [{"field": "aggregation", "message": "must be " + allowed}]
+    t.problem("GET", "/devices/%s/telemetry/aggregated?aggregation=raw" % device, status=422)
+
+
+@pytest.mark.parametrize("path", ["telemetry?bucket=1h&aggregation=max",
+                                  "telemetry/aggregated?bucket=1h"])
+def test_buckets_come_in_pages_to_who_asks_for_them(t, measured, path):
+    device, readings = measured
+    path = "/devices/%s/%s&from=%s&to=%s" % (device, path, iso(readings[0]["at"]),
+                                             iso(readings[-1]["at"]))
+    whole = t.api("GET", path)
+    total = len(whole["data"])
+    assert total > 20 and whole["meta"]["total"] == total and whole["meta"]["page"] == 1
+    paged = []
+    for page in range(1, 5):
+        answer = t.api("GET", path + "&per_page=10&page=%d" % page)
+        meta = {name: answer["meta"][name] for name in ("page", "per_page", "total")}
+        assert meta == {"page": page, "per_page": 10, "total": total}
+        paged += answer["data"]
+    assert paged == whole["data"]
+    assert fields_of(t.problem("GET", path + "&per_page=0&page=x", status=422)) == {"page", "per_page"}

@@ -193,6 +193,10 @@ static void buckets_follow_the_range(void **state)
     }
     struct bucket_range touching = {HOUR_US - 1, HOUR_US + 1};
     assert_int_equal(bucket_count(&touching, 3600), 2);
+    /* Buckets of 50,000 s begin elsewhere than at multiples of it from 1970 on. */
+    int64_t start = bucket_start(20 * 366 * DAY_US, 50000 * SECOND_US);
+    struct bucket_range one = {start, start + 50000 * SECOND_US};
+    assert_int_equal(bucket_count(&one, 50000), 1);
 }
 
 /* Every way a range, its hours and the newest reading can lie: pieces keep their order, cover the

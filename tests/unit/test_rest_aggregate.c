@@ -34,13 +34,19 @@ static void add(int64_t at_us, double temperature)
     aggregate_add(&aggregate, at_us, 1, metric);
 }
 
-static json_t *end(void)
+static json_t *end_of_page(void)
 {
     aggregate_end(&aggregate);
     buf_putc(&out, ']');
     assert_false(buf_failed(&out));
     json_t *rows = json_loadb((const char *)out.data, out.len, JSON_REJECT_DUPLICATES, NULL);
     assert_non_null(rows);
+    return rows;
+}
+
+static json_t *end(void)
+{
+    json_t *rows = end_of_page();
     assert_int_equal(json_array_size(rows), aggregate.buckets);
     return rows;
 }
@@ -123,6 +129,27 @@ static void one_function_is_told_alone(void **state)
     }
 }
 
+static void a_page_has_its_buckets_alone(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t first, count;
+        size_t rows;
+    } pages[] = {{0, 2, 2}, {2, 2, 2}, {4, 2, 1}, {6, 2, 0}, {0, 9, 5}};
+    for (unsigned i = 0; i < sizeof pages / sizeof *pages; i++) {
+        begin(60, AGGREGATE_AVG);
+        aggregate_page(&aggregate, pages[i].first, pages[i].count);
+        for (int minute = 0; minute < 5; minute++)
+            add(EVENING + minute * 60 * SECOND, minute);
+        json_t *rows = end_of_page();
+        assert_int_equal(aggregate.buckets, 5);
+        assert_int_equal(json_array_size(rows), pages[i].rows);
+        for (size_t row = 0; row < pages[i].rows; row++)
+            assert_true(number(rows, row, "temperature") == (double)pages[i].first + (double)row);
+        json_decref(rows);
+    }
+}
+
 static void buckets_begin_at_whole_days_and_mondays(void **state)
 {
     (void)state;
@@ -181,6 +208,7 @@ int main(void)
         cmocka_unit_test(tells_all_functions_of_a_bucket),
         cmocka_unit_test(hours_and_readings_make_one_bucket),
         cmocka_unit_test(one_function_is_told_alone),
+        cmocka_unit_test(a_page_has_its_buckets_alone),
         cmocka_unit_test(buckets_begin_at_whole_days_and_mondays),
         cmocka_unit_test(measured_numbers_read_back_the_same),
     };
