@@ -3,11 +3,13 @@
 #include "proto/topic.h"
 #include <string.h>
 
+/* clang-format off */
 #define ACCOUNT_JSON                                                                               \
     "json_build_object('id', r.id, 'tenant_id', r.tenant_id, 'username', r.username,"              \
     " 'publish_filters', r.publish_filters, 'subscribe_filters', r.subscribe_filters,"             \
-    " 'mount_point', r.mount_point, 'active', r.active, 'created_at', r.created_at,"               \
-    " 'updated_at', r.updated_at)"
+    " 'mount_point', r.mount_point, 'active', r.active, "                                          \
+    SQL_TIME_OF(r, created_at) ", " SQL_TIME_OF(r, updated_at) ")"
+/* clang-format on */
 #define ACCOUNT_DETAILS                                                                            \
     "jsonb_build_object('username', username, 'publish_filters', publish_filters,"                 \
     " 'subscribe_filters', subscribe_filters, 'mount_point', mount_point, 'active', active)"

@@ -1,9 +1,11 @@
 #include "node/rest_handlers.h"
 
+/* clang-format off */
 #define AUDIT_JSON                                                                                 \
     "json_build_object('id', r.id, 'tenant_id', r.tenant_id, 'user_id', r.user_id, 'action',"      \
     " r.action, 'resource_type', r.resource_type, 'resource_id', r.resource_id, 'details',"        \
-    " r.details, 'ip_address', r.ip_address, 'created_at', r.created_at)"
+    " r.details, 'ip_address', r.ip_address, " SQL_TIME_OF(r, created_at) ")"
+/* clang-format on */
 
 void audit_list(struct call *call)
 {

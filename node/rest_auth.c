@@ -214,11 +214,13 @@ void auth_refresh(struct call *call)
 
 void auth_me(struct call *call)
 {
-    static const char sql[] = "SELECT json_build_object('id', r.id, 'tenant_id', r.tenant_id,"
-                              " 'tenant_name', t.name, 'email', r.email, 'full_name', r.full_name,"
-                              " 'role', r.role, 'status', r.status, 'last_login_at',"
-                              " r.last_login_at, 'created_at', r.created_at) FROM users r"
-                              " JOIN tenants t ON t.id = r.tenant_id WHERE r.id = $1";
+    /* clang-format off */
+    static const char sql[] =
+        "SELECT json_build_object('id', r.id, 'tenant_id', r.tenant_id, 'tenant_name', t.name,"
+        " 'email', r.email, 'full_name', r.full_name, 'role', r.role, 'status', r.status, "
+        SQL_TIME_OF(r, last_login_at) ", " SQL_TIME_OF(r, created_at) ") FROM users r"
+        " JOIN tenants t ON t.id = r.tenant_id WHERE r.id = $1";
+    /* clang-format on */
     const char *values[] = {call->user_text};
     OWNED(rows) PGresult *rows = NULL;
     if (!call_query(call, sql, 1, values, &rows))

@@ -97,6 +97,12 @@ void reply_page(struct call *call, const PGresult *rows, const struct call_page 
 /* `"name":"text"`, escaped. */
 void put_json_text(struct buf *out, const char *text);
 
+/* A timestamptz as JSON has it, in one shape everywhere: PostgreSQL's own leaves zeros at the end
+ * out, and not every client's library reads a fraction of four digits. The session's zone is UTC.
+ */
+#define SQL_TIME(column) "to_char(" column ", 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"+00:00\"')"
+/* A member of json_build_object(): the column `name` of `row`. */
+#define SQL_TIME_OF(row, name) "'" #name "', " SQL_TIME(#row "." #name)
 /* Pages of a table: $1 limit, $2 offset; `json` of row r. */
 #define SQL_PAGE(json, table, where, order)                                                        \
     "SELECT (SELECT COALESCE(json_agg(" json "), '[]') FROM (SELECT * FROM " table " WHERE " where \

@@ -13,8 +13,10 @@ static const struct database_scope as_node = {.tenant = NULL};
 #define SQL_SERVING                                                                                \
     "serving AS (SELECT node_id, region FROM cluster_nodes WHERE number IS NOT NULL"               \
     " AND state IN ('active', 'draining') AND lease_until > clock_timestamp())"
+#define SQL_DEVICE_SEEN SQL_TIME_OF(d, last_seen)
 #define SQL_VERSION "(SELECT version FROM cluster_version)"
 /* "scheme":"scheme://address:port" of a row n, NULL where the port is off. */
+/* clang-format off */
 #define SQL_URL(name, scheme)                                                                      \
     "'" name "', CASE WHEN (n.endpoints ->> '" name "')::int > 0 THEN '" scheme                    \
     "://' || (n.endpoints ->> 'address') || ':' || (n.endpoints ->> '" name "') END"
@@ -24,13 +26,11 @@ static const struct database_scope as_node = {.tenant = NULL};
     "json_build_object('node_id', n.node_id, 'number', n.number, 'region', n.region, 'state',"     \
     " n.state, 'incarnation', n.incarnation, 'version', n.version, 'weight', n.weight, 'edges',"   \
     " n.edges, 'shards', n.shards, 'mesh_version', n.mesh_version, 'endpoints',"                   \
-    " jsonb_strip_nulls(jsonb_build_object(" SQL_URLS ", " SQL_URL(                                \
-        "mesh",                                                                                    \
-        "tcp") ")),"                                                                               \
-               " 'lease_left_ms', (extract(epoch FROM n.lease_until - clock_timestamp()) * "       \
-               "1000)::bigint,"                                                                    \
-               " 'started_at', n.started_at, 'left_at', n.left_at, 'slots', COALESCE(o.slots, 0)," \
-               " 'moving_out', COALESCE(o.moving, 0), 'moving_in', COALESCE(t.moving, 0))"
+    " jsonb_strip_nulls(jsonb_build_object(" SQL_URLS ", " SQL_URL("mesh", "tcp") ")),"            \
+    " 'lease_left_ms', (extract(epoch FROM n.lease_until - clock_timestamp()) * 1000)::bigint, "   \
+    SQL_TIME_OF(n, started_at) ", " SQL_TIME_OF(n, left_at) ", 'slots', COALESCE(o.slots, 0),"     \
+    " 'moving_out', COALESCE(o.moving, 0), 'moving_in', COALESCE(t.moving, 0))"
+/* clang-format on */
 #define SQL_NODES                                                                                  \
     " FROM cluster_nodes n LEFT JOIN (SELECT owner, count(*) AS slots, count(target) AS moving"    \
     " FROM cluster_slots GROUP BY owner) o ON o.owner = n.node_id"                                 \
@@ -150,7 +150,7 @@ void cluster_actor(struct call *call)
         " 'region', r.region, 'slot', $3::int, 'owner', s.owner, 'serves', n.node_id IS NOT NULL,"
         " 'epoch', s.epoch, 'slot_state', s.state, 'target', s.target, 'state', $4::text,"
         " 'mailbox', $5::int, 'in_flight', $6::int, 'connections', $7::int, 'rules', $8::int,"
-        " 'status', d.status, 'last_seen', d.last_seen) FROM devices d JOIN cluster_regions r"
+        " 'status', d.status, " SQL_DEVICE_SEEN ") FROM devices d JOIN cluster_regions r"
         " ON r.number = region_of(d.tenant_id, d.id) LEFT JOIN cluster_slots s"
         " ON s.region = r.region AND s.slot = $3::int LEFT JOIN serving n ON n.node_id = s.owner"
         " WHERE d.tenant_id = $1 AND d.id = $2";

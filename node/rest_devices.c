@@ -4,12 +4,14 @@
 #include <string.h>
 
 /* Of a row r. */
+/* clang-format off */
 #define DEVICE_JSON                                                                                \
     "json_build_object('id', r.id, 'tenant_id', r.tenant_id, 'name', r.name, 'device_type',"       \
-    " r.device_type, 'status', r.status, 'last_seen', r.last_seen, 'attributes', r.attributes,"    \
-    " 'latest', r.latest, 'latest_at', r.latest_at, 'home_region', r.home_region, 'created_at', "  \
-    "r.created_at, 'updated_at',"                                                                  \
-    " r.updated_at)"
+    " r.device_type, 'status', r.status, 'attributes', r.attributes, 'latest', r.latest,"          \
+    " 'home_region', r.home_region, "                                                              \
+    SQL_TIME_OF(r, last_seen) ", " SQL_TIME_OF(r, latest_at) ", "                                  \
+    SQL_TIME_OF(r, created_at) ", " SQL_TIME_OF(r, updated_at) ")"
+/* clang-format on */
 #define DEVICES_WHERE "($3::text IS NULL OR name ILIKE $3) AND ($4::text IS NULL OR status = $4)"
 
 static const char *const statuses[] = {"online", "offline", "idle", "error", "provisioning", NULL};

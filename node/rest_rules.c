@@ -3,16 +3,18 @@
 #include "proto/metric.h"
 #include <string.h>
 
+/* clang-format off */
 #define RULE_JSON                                                                                  \
     "json_build_object('id', r.id, 'tenant_id', r.tenant_id, 'device_id', r.device_id, 'metric',"  \
     " r.metric, 'operator', r.operator, 'threshold', r.threshold, 'cooldown_minutes',"             \
-    " r.cooldown_minutes, 'active', r.active, 'last_fired_at', r.last_fired_at, 'created_at',"     \
-    " r.created_at, 'updated_at', r.updated_at)"
+    " r.cooldown_minutes, 'active', r.active, " SQL_TIME_OF(r, last_fired_at) ", "                 \
+    SQL_TIME_OF(r, created_at) ", " SQL_TIME_OF(r, updated_at) ")"
 #define EVENT_JSON                                                                                 \
     "json_build_object('id', r.id, 'tenant_id', r.tenant_id, 'alert_rule_id', r.alert_rule_id,"    \
     " 'device_id', r.device_id, 'metric_name', r.metric_name, 'metric_value', r.metric_value,"     \
-    " 'message', r.message, 'notification_sent', r.notification_sent, 'notification_sent_at',"     \
-    " r.notification_sent_at, 'fired_at', r.fired_at)"
+    " 'message', r.message, 'notification_sent', r.notification_sent, "                            \
+    SQL_TIME_OF(r, notification_sent_at) ", " SQL_TIME_OF(r, fired_at) ")"
+/* clang-format on */
 #define RULE_DETAILS                                                                               \
     "jsonb_build_object('device_id', device_id, 'metric', metric, 'operator', operator,"           \
     " 'threshold', threshold, 'active', active)"

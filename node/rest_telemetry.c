@@ -8,8 +8,10 @@
 
 /* What put_reading() writes, of a row t of telemetry. The payload is the columns that are there; it
  * is merged by SQL, as in the view telemetry_hot, only where there is more than them. */
+#define READING_TIMES SQL_TIME("t.timestamp") ", " SQL_TIME("t.created_at")
 #define READING_COLUMNS                                                                            \
-    "t.timestamp, t.created_at, t.temperature, t.humidity, t.pressure, t.battery, t.rssi,"         \
+    READING_TIMES                                                                                  \
+    ", t.temperature, t.humidity, t.pressure, t.battery, t.rssi,"                                  \
     " CASE WHEN t.extra IS NOT NULL THEN jsonb_strip_nulls(jsonb_build_object('temperature',"      \
     " t.temperature, 'humidity', t.humidity, 'pressure', t.pressure, 'battery', t.battery,"        \
     " 'rssi', t.rssi)) || t.extra END, t.seq"
@@ -48,14 +50,6 @@ static bool count_readings(struct call *call, const struct bucket_range *range,
     return true;
 }
 
-/* PostgreSQL's `2026-01-31 12:00:00.5+00` as RFC 3339; the session's time zone is UTC. */
-static void put_time(struct buf *out, const char *name, const char *text)
-{
-    size_t len = strlen(text);
-    buf_printf(out, ",\"%s\":\"%.10sT%.*s:00\"", name, text, (int)(len > 11 ? len - 11 : 0),
-               len > 11 ? text + 11 : "");
-}
-
 static void put_payload(struct buf *out, const PGresult *rows, int row)
 {
     const char *comma = "";
@@ -79,14 +73,14 @@ static void put_reading(struct call *call, const PGresult *rows, int row)
 {
     struct buf *out = &call->request->reply;
     buf_printf(out, "{\"device_id\":\"%s\"", call->id_text[1]);
-    put_time(out, "timestamp", PQgetvalue(rows, row, COLUMN_TIMESTAMP));
+    buf_printf(out, ",\"timestamp\":\"%s\"", PQgetvalue(rows, row, COLUMN_TIMESTAMP));
     for (int m = 0; m < METRICS; m++)
         buf_printf(out, ",\"%s\":%s", metric_names[m],
                    PQgetisnull(rows, row, COLUMN_METRICS + m)
                        ? "null"
                        : PQgetvalue(rows, row, COLUMN_METRICS + m));
     put_payload(out, rows, row);
-    put_time(out, "created_at", PQgetvalue(rows, row, COLUMN_CREATED));
+    buf_printf(out, ",\"created_at\":\"%s\"", PQgetvalue(rows, row, COLUMN_CREATED));
     buf_putc(out, '}');
 }
 

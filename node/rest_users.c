@@ -3,10 +3,12 @@
 #include <string.h>
 
 /* Of a row r; what rest_auth.c answers of the signed-in user has the same members. */
+/* clang-format off */
 #define USER_JSON                                                                                  \
     "json_build_object('id', r.id, 'tenant_id', r.tenant_id, 'email', r.email, 'full_name',"       \
-    " r.full_name, 'role', r.role, 'status', r.status, 'last_login_at', r.last_login_at,"          \
-    " 'created_at', r.created_at, 'updated_at', r.updated_at)"
+    " r.full_name, 'role', r.role, 'status', r.status, " SQL_TIME_OF(r, last_login_at) ", "        \
+    SQL_TIME_OF(r, created_at) ", " SQL_TIME_OF(r, updated_at) ")"
+/* clang-format on */
 #define USER_DETAILS "jsonb_build_object('email', email, 'role', role, 'status', status)"
 #define PASSWORD_CHARACTERS_MIN 8
 #define PASSWORD_CHARACTERS_MAX 256

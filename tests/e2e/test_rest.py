@@ -2,13 +2,14 @@
 
 import datetime
 import json
+import re
 import threading
 import uuid
 
 import pytest
 
-from cluster import DEVICE, TENANT
-from tenants import PASSWORD, UTC, fields_of, iso, make_tenant, problem_of
+from cluster import DEVICE, OPERATOR, TENANT
+from tenants import PASSWORD, UTC, fields_of, iso, make_tenant, problem_of, store
 
 pytestmark = pytest.mark.sanitizer
 
@@ -114,6 +115,50 @@ def test_bad_bodies_and_parameters_name_what_is_wrong(t):
     problem = t.problem("GET", "/devices?page=0&per_page=5000&status=up", status=422)
     assert fields_of(problem) == {"page", "per_page", "status"}
     assert t.problem("GET", "/devices/not-a-uuid", status=422)["code"] == "bad_id"
+
+
+TIMES = {"timestamp", "created_at", "updated_at", "last_seen", "latest_at", "last_fired_at",
+         "fired_at", "notification_sent_at", "last_login_at", "started_at", "left_at"}
+
+
+def times_of(value):
+    """(name, text) of every point in time in an answer."""
+    if isinstance(value, list):
+        return [time for item in value for time in times_of(item)]
+    if not isinstance(value, dict):
+        return []
+    own = [(name, text) for name, text in value.items() if name in TIMES and text is not None]
+    return own + [time for item in value.values() for time in times_of(item)]
+
+
+def test_times_have_six_digits_of_a_second_everywhere(g):
+    """Not every library reads four; and PostgreSQL leaves the zeros at the end out."""
+    t = make_tenant(g)
+    device, at = t.make_device()["id"], "2026-01-31T12:00:00.1234Z"
+    rule = t.data("POST", "/alert-rules", {"device_id": device, "metric": "rssi", "operator": "<",
+                                           "threshold": -90}, 201)["id"]
+    store(g, t.id, device, [{"at": datetime.datetime(2026, 1, 31, 12, tzinfo=UTC), "rssi": -95.0}])
+    t.data("POST", "/service-accounts", {"username": "times-" + uuid.uuid4().hex[:8]}, 201)
+    for statement in (
+            "UPDATE telemetry SET created_at = %s WHERE tenant_id = %s",
+            "UPDATE devices SET (created_at, last_seen, latest_at) = (%s, '2026-01-31Z',"
+            " '2026-01-31T12:00:00.5Z') WHERE tenant_id = %s",
+            "UPDATE alert_rules SET (created_at, last_fired_at) = (%s, '2026-01-31Z')"
+            " WHERE tenant_id = %s", "UPDATE users SET created_at = %s WHERE tenant_id = %s",
+            "UPDATE service_accounts SET created_at = %s WHERE tenant_id = %s",
+            "UPDATE audit_logs SET created_at = %s WHERE tenant_id = %s"):
+        g.sql(statement, (at, t.id))
+    g.sql("INSERT INTO alert_events (tenant_id, alert_rule_id, device_id, metric_name, fired_at,"
+          " notification_sent_at) VALUES (%s, %s, %s, 'rssi', %s, '2026-01-31Z')",
+          (t.id, rule, device, at))
+    seen = [time for path in ("/devices", "/devices/%s/telemetry" % device, "/alert-rules",
+                              "/alert-events", "/users", "/service-accounts", "/audit-logs")
+            for time in times_of(t.data("GET", path))]
+    seen += times_of(g.api("GET", "/auth/me", t.tokens["VIEWER"]))
+    seen += times_of(g.api("GET", "/cluster/nodes", g.login(*OPERATOR)))
+    assert {name for name, _ in seen} == TIMES - {"left_at"}
+    for name, text in seen:
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00", text), (name, text)
 
 
 def test_the_openapi_document_names_every_path(g):
