@@ -106,7 +106,10 @@ static int read_query(struct call *call)
 {
     const struct buf *query = &call->request->query;
     int rc = rest_params_parse((const char *)query->data, query->len, &call->params);
-    if (rc != 0)
+    if (rc == ERR_TOO_LARGE)
+        reply_problem(call->request, 400, "too_many_parameters",
+                      "too many parameters: a query string has at most %d", PARAMS_MAX);
+    else if (rc != 0)
         reply_problem(call->request, 400, "bad_query", "the query string is malformed");
     return rc;
 }

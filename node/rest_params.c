@@ -35,7 +35,7 @@ static bool decode(char *text, const char *end, char **ret_end)
     return true;
 }
 
-static bool take_pair(struct params *self, char *pair, char *end)
+static int take_pair(struct params *self, char *pair, char *end)
 {
     char *equals = memchr(pair, '=', (size_t)(end - pair));
     char *name_end = equals != NULL ? equals : end, *value = end;
@@ -44,15 +44,17 @@ static bool take_pair(struct params *self, char *pair, char *end)
         value = equals + 1;
         *equals = '\0';
         if (!decode(value, end, &end))
-            return false;
+            return ERR_MALFORMED;
     }
     if (!decode(pair, name_end, &name_end))
-        return false;
-    if (*pair != '\0' && self->count < PARAMS_MAX) {
-        self->name[self->count] = pair;
-        self->value[self->count++] = value;
-    }
-    return true;
+        return ERR_MALFORMED;
+    if (*pair == '\0')
+        return 0;
+    if (self->count == PARAMS_MAX)
+        return ERR_TOO_LARGE;
+    self->name[self->count] = pair;
+    self->value[self->count++] = value;
+    return 0;
 }
 
 int rest_params_parse(const char *query, size_t len, struct params *ret_params)
@@ -66,9 +68,10 @@ int rest_params_parse(const char *query, size_t len, struct params *ret_params)
     while (at < end) {
         char *next = memchr(at, '&', (size_t)(end - at));
         char *pair_end = next != NULL ? next : end;
-        if (!take_pair(&params, at, pair_end)) {
+        int rc = take_pair(&params, at, pair_end);
+        if (rc != 0) {
             free(params.text);
-            return ERR_MALFORMED;
+            return rc;
         }
         at = pair_end + 1;
     }

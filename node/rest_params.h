@@ -2,7 +2,7 @@
 /*
  * rest_params - the query string of a request: name=value pairs, decoded. Pure.
  *
- * Bound: PARAMS_MAX pairs; what is past them, and the second of two with one name, is not seen.
+ * Bound: PARAMS_MAX pairs; more are refused. The second of two with one name is not seen.
  */
 #include "proto/buf.h"
 #include <stddef.h>
@@ -16,7 +16,8 @@ struct params {
     const char *name[PARAMS_MAX], *value[PARAMS_MAX];
 };
 
-/* application/x-www-form-urlencoded. 0, ERR_MALFORMED (a bad %XX, a zero byte) or ERR_MEMORY. */
+/* application/x-www-form-urlencoded. 0, ERR_MALFORMED (a bad %XX, a zero byte), ERR_TOO_LARGE (too
+ * many pairs) or ERR_MEMORY. */
 int rest_params_parse(const char *query, size_t len, struct params *ret_params) MUST_CHECK;
 void rest_params_free(struct params *self);
 /* NULL: absent. An empty value counts as absent: `?search=` searches nothing. */

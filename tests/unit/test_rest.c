@@ -136,11 +136,13 @@ static void bounds_the_number_of_parameters(void **state)
     (void)state;
     struct params params;
     char query[4096] = "";
-    for (int i = 0; i < 100; i++)
+    for (int i = 0; i < PARAMS_MAX; i++)
         snprintf(query + strlen(query), 16, "p%d=%d&", i, i);
     assert_int_equal(rest_params_parse(query, strlen(query), &params), 0);
     assert_int_equal(params.count, PARAMS_MAX);
     rest_params_free(&params);
+    strcat(query, "one=more");
+    assert_int_equal(rest_params_parse(query, strlen(query), &params), ERR_TOO_LARGE);
 }
 
 static void reads_numbers_and_flags_whole(void **state)
@@ -257,6 +259,7 @@ static void assert_problem(struct request *request, int status, const char *code
 }
 
 #define MINE "/api/v1/tenants/00000000-0000-0000-0000-000000000001"
+#define MANY "a=1&b=1&c=1&d=1&e=1&f=1&g=1&h=1&a=2&b=2&c=2&d=2&e=2&f=2&g=2&h=2&" /* 16 */
 #define THEIRS "/api/v1/tenants/00000000-0000-0000-0000-000000000002"
 
 static void refuses_before_it_asks_the_database(void **state)
@@ -272,6 +275,8 @@ static void refuses_before_it_asks_the_database(void **state)
     assert_problem(call("POST", MINE "/devices", &viewer), 403, "role_too_low");
     assert_problem(call("GET", MINE "/devices/x", &viewer), 422, "bad_id");
     assert_problem(call("GET", MINE "/devices?a=%zz", &viewer), 400, "bad_query");
+    assert_problem(call("GET", MINE "/devices?" MANY MANY "i=1", &viewer), 400,
+                   "too_many_parameters");
     assert_problem(call("GET", MINE "/devices?page=-1", &viewer), 422, "validation_failed");
     assert_problem(call("POST", "/api/v1/auth/login", NULL), 422, "validation_failed");
     static const char *const orders[] = {"nodes/eu-1/drain", "nodes/eu-1/cancel-drain",
