@@ -130,6 +130,11 @@ static int read_body(struct call *call)
         reply_problem(call->request, 400, "bad_json", "the body must be a JSON object");
         return ERR_MALFORMED;
     }
+    if (!json_within(call->body, JSON_DEPTH_MAX)) {
+        reply_problem(call->request, 400, "bad_json", "the body is nested deeper than %d levels",
+                      JSON_DEPTH_MAX);
+        return ERR_MALFORMED;
+    }
     call->body_text = call_keep(call, "%.*s", (int)body->len, (const char *)body->data);
     return 0;
 }

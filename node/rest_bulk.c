@@ -76,8 +76,12 @@ static void read_line(struct bulk *bulk, struct bulk_line *line, const char *tex
 {
     const char *secret = NULL;
     json_t *object = json_loadb(text, len, 0, NULL);
-    line->wrong =
-        json_is_object(object) ? check_line(object, line, &secret) : "the line is no JSON object";
+    if (!json_is_object(object))
+        line->wrong = "the line is no JSON object";
+    else if (!json_within(object, JSON_DEPTH_MAX))
+        line->wrong = "the line is nested too deep";
+    else
+        line->wrong = check_line(object, line, &secret);
     if (line->wrong == NULL)
         put_row(bulk, line, text, len, secret);
     json_decref(object);

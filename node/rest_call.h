@@ -14,6 +14,9 @@
 
 #define CALL_KEPT_MAX 32
 #define PAGE_SIZE_MAX 1000
+/* Libraries give up far below what ours reads: an object nested deeper would, once stored, break
+ * the answers that hold it. */
+#define JSON_DEPTH_MAX 64
 
 struct call {
     struct request *request;
@@ -47,6 +50,11 @@ bool call_valid(struct call *call);
 /* Text that lives as long as the call. */
 const char *call_keep(struct call *call, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+
+/* Characters of UTF-8. */
+size_t text_characters(const char *text);
+/* Whether objects and arrays lie at most `levels` deep in each other, `value` itself being one. */
+bool json_within(const json_t *value, unsigned levels);
 
 /* Members of the body as text for SQL; NULL: absent (or null, or wrong and noted). */
 const char *body_text(struct call *call, const char *name, size_t least, size_t most,

@@ -30,12 +30,32 @@ static const json_t *member(struct call *call, const char *name, bool required)
     return NULL;
 }
 
-static size_t characters(const char *text)
+size_t text_characters(const char *text)
 {
     size_t count = 0;
     for (; *text != '\0'; text++)
         count += ((unsigned char)*text & 0xC0) != 0x80;
     return count;
+}
+
+bool json_within(const json_t *value, unsigned levels)
+{
+    size_t i;
+    const json_t *item;
+    if (!json_is_array(value) && !json_is_object(value))
+        return true;
+    if (levels == 0)
+        return false;
+    json_array_foreach(value, i, item)
+    {
+        if (!json_within(item, levels - 1))
+            return false;
+    }
+    void *at = json_object_iter((json_t *)value);
+    for (; at != NULL; at = json_object_iter_next((json_t *)value, at))
+        if (!json_within(json_object_iter_value(at), levels - 1))
+            return false;
+    return true;
 }
 
 const char *body_text(struct call *call, const char *name, size_t least, size_t most, bool required)
@@ -48,7 +68,7 @@ const char *body_text(struct call *call, const char *name, size_t least, size_t 
         call_wrong(call, name, "must be a string");
         return NULL;
     }
-    size_t count = characters(text);
+    size_t count = text_characters(text);
     if (count < least || count > most) {
         call_wrong(call, name, "must have %zu to %zu characters", least, most);
         return NULL;

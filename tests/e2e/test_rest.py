@@ -161,6 +161,23 @@ def test_times_have_six_digits_of_a_second_everywhere(g):
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00", text), (name, text)
 
 
+def nested(levels):
+    """A body of so many objects in each other."""
+    return '{"name":"deep","attributes":%s1%s}' % ('{"a":' * (levels - 1), "}" * (levels - 1))
+
+
+def test_what_is_nested_deeper_than_libraries_read_is_refused(t):
+    made = t.data("POST", "/devices", status=201, data=nested(64).encode())
+    for method, path in (("POST", "/devices"), ("PUT", "/devices/" + made["id"])):
+        problem = t.problem(method, path, status=400, data=nested(65).encode())
+        assert problem["code"] == "bad_json" and "64" in problem["detail"]
+    lists = b'{"name":"deep","attributes":{"a":%s%s}}' % (b"[" * 1000, b"]" * 1000)
+    t.problem("POST", "/devices", status=400, data=lists)
+    lines = "\n".join([nested(64), nested(65)]).encode()
+    results = t.request("POST", "/devices/bulk", data=lines).text.splitlines()
+    assert [json.loads(line)["status"] for line in results] == [201, 422]
+
+
 def test_the_openapi_document_names_every_path(g):
     document = g.api("GET", "/openapi.json")
     assert document["openapi"].startswith("3.")
