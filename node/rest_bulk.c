@@ -27,7 +27,7 @@ static const char *text_member(const json_t *object, const char *name, size_t mo
     *ret_text = json_string_value(value);
     if (value == NULL || json_is_null(value))
         return NULL;
-    if (*ret_text == NULL || **ret_text == '\0' || strlen(*ret_text) > most)
+    if (*ret_text == NULL || **ret_text == '\0' || text_characters(*ret_text) > most)
         return name;
     return NULL;
 }
@@ -52,18 +52,20 @@ static void put_row(struct bulk *bulk, struct bulk_line *line, const char *text,
 
 static const char *check_line(const json_t *object, struct bulk_line *line, const char **ret_secret)
 {
-    const char *name, *type, *id, *secret;
+    const char *name, *type, *id, *secret, *home;
     const json_t *attributes = json_object_get(object, "attributes");
     if (text_member(object, "name", 200, &name) != NULL || name == NULL)
-        return "name must be a string of 1 to 200 bytes";
+        return "name must be a string of 1 to 200 characters";
     if (text_member(object, "device_type", 100, &type) != NULL)
-        return "device_type must be a string of 1 to 100 bytes";
+        return "device_type must be a string of 1 to 100 characters";
     if (text_member(object, "id", 100, &id) != NULL ||
         (id != NULL && uuid_parse(id, strlen(id), &line->id) != 0))
         return "id must be a UUID";
     if (text_member(object, "secret", 256, &secret) != NULL ||
-        (secret != NULL && strlen(secret) < 8))
-        return "secret must be a string of 8 to 256 bytes";
+        (secret != NULL && text_characters(secret) < 8))
+        return "secret must be a string of 8 to 256 characters";
+    if (text_member(object, "home_region", 63, &home) != NULL)
+        return "home_region must be a string of 1 to 63 characters";
     if (attributes != NULL && !json_is_null(attributes) && !json_is_object(attributes))
         return "attributes must be an object";
     if (id == NULL)
@@ -136,25 +138,32 @@ static void put_result(struct buf *out, const struct bulk *bulk, int64_t i)
 
 static void make_devices(struct call *call, struct bulk *bulk)
 {
-    /* Of two lines with one id the first is made: ids are unique within the statement too. */
+    /* Of two lines with one id the first is made: ids are unique within the statement too. Last
+     * come the lines that were made, and those with a region that there is not. */
     static const char sql[] =
-        "WITH input AS (SELECT DISTINCT ON (id) * FROM jsonb_to_recordset($4::jsonb) AS"
-        " x(line bigint, id uuid, hash text, device jsonb) ORDER BY id, line),"
-        " changed AS (INSERT INTO devices (id, tenant_id, name, device_type, attributes)"
-        " SELECT id, $1::uuid, device ->> 'name', COALESCE(device ->> 'device_type', 'sensor'),"
-        " COALESCE(NULLIF(device -> 'attributes', 'null'), '{}') FROM input ORDER BY line"
-        " ON CONFLICT (id) DO NOTHING RETURNING id), secret AS (INSERT INTO device_credentials"
-        " (device_id, tenant_id, secret_hash) SELECT id, $1::uuid, hash::bytea FROM input JOIN"
-        " changed USING (id)), logged AS (INSERT INTO audit_logs (tenant_id, user_id, action,"
-        " resource_type, details, ip_address) SELECT $1::uuid, $2::uuid, 'device.bulk_create',"
-        " 'device', jsonb_build_object('made', count(*)), $3::text FROM changed HAVING count(*)"
-        " > 0) SELECT line FROM input JOIN changed USING (id)";
+        "WITH lines AS (SELECT x.*, r.region, r.region IS NULL AND device ->> 'home_region' IS NOT"
+        " NULL AS abroad FROM jsonb_to_recordset($4::jsonb) AS x(line bigint, id uuid, hash text,"
+        " device jsonb) LEFT JOIN cluster_regions r ON r.region = device ->> 'home_region'),"
+        " input AS (SELECT DISTINCT ON (id) * FROM lines WHERE NOT abroad ORDER BY id, line),"
+        " changed AS (INSERT INTO devices (id, tenant_id, name, device_type, attributes,"
+        " home_region) SELECT id, $1::uuid, device ->> 'name', COALESCE(device ->> 'device_type',"
+        " 'sensor'), COALESCE(NULLIF(device -> 'attributes', 'null'), '{}'), region FROM input"
+        " ORDER BY line ON CONFLICT (id) DO NOTHING RETURNING id), secret AS (INSERT INTO"
+        " device_credentials (device_id, tenant_id, secret_hash) SELECT id, $1::uuid, hash::bytea"
+        " FROM input JOIN changed USING (id)), logged AS (INSERT INTO audit_logs (tenant_id,"
+        " user_id, action, resource_type, details, ip_address) SELECT $1::uuid, $2::uuid,"
+        " 'device.bulk_create', 'device', jsonb_build_object('made', count(*)), $3::text"
+        " FROM changed HAVING count(*) > 0) SELECT line, true FROM input JOIN changed USING (id)"
+        " UNION ALL SELECT line, false FROM lines WHERE abroad";
     const char *values[] = {CALL_ACTOR(call), (const char *)bulk->rows.data};
     OWNED(rows) PGresult *rows = NULL;
     if (!call_query(call, sql, 4, values, &rows))
         return;
-    for (int i = 0; i < PQntuples(rows); i++)
-        bulk->lines[strtoll(PQgetvalue(rows, i, 0), NULL, 10) - 1].made = true;
+    for (int i = 0; i < PQntuples(rows); i++) {
+        struct bulk_line *line = &bulk->lines[strtoll(PQgetvalue(rows, i, 0), NULL, 10) - 1];
+        line->made = PQgetvalue(rows, i, 1)[0] == 't';
+        line->wrong = line->made ? NULL : "home_region " HOME_REGION_WRONG;
+    }
     call->request->status = 200;
     call->request->reply_type = "application/x-ndjson";
     buf_clear(&call->request->reply);

@@ -56,6 +56,8 @@ size_t text_characters(const char *text);
 /* Whether objects and arrays lie at most `levels` deep in each other, `value` itself being one. */
 bool json_within(const json_t *value, unsigned levels);
 
+#define HOME_REGION_WRONG "must be a region of the cluster"
+
 /* Members of the body as text for SQL; NULL: absent (or null, or wrong and noted). */
 const char *body_text(struct call *call, const char *name, size_t least, size_t most,
                       bool required);

@@ -78,8 +78,9 @@ void devices_create(struct call *call)
 {
     static const char sql[] =
         "WITH changed AS (INSERT INTO devices (tenant_id, name, device_type, attributes,"
-        " home_region) VALUES ($1::uuid, $4, COALESCE($5, 'sensor'),"
-        " COALESCE($6::jsonb -> 'attributes', '{}'), $8)"
+        " home_region) SELECT $1::uuid, $4, COALESCE($5, 'sensor'),"
+        " COALESCE($6::jsonb -> 'attributes', '{}'), $8 WHERE $8::text IS NULL"
+        " OR EXISTS (SELECT FROM cluster_regions WHERE region = $8)"
         " RETURNING *), secret AS (INSERT INTO device_credentials (device_id, tenant_id,"
         " secret_hash) SELECT id, tenant_id, $7::bytea FROM changed)" SQL_LOGGED(
             "device.create", "device", "jsonb_build_object('name', name)") "SELECT " DEVICE_JSON
@@ -92,7 +93,11 @@ void devices_create(struct call *call)
                             /* fixed from now on: its actor lives there */
                             body_text(call, "home_region", 1, 63, false)};
     OWNED(rows) PGresult *rows = NULL;
-    if (call_valid(call) && call_query(call, sql, 8, values, &rows))
+    if (!call_valid(call) || !call_query(call, sql, 8, values, &rows))
+        return;
+    if (PQntuples(rows) == 0)
+        call_wrong(call, "home_region", HOME_REGION_WRONG);
+    if (call_valid(call))
         reply_with_secret(call, 201, rows, &secret);
 }
 
