@@ -1,10 +1,13 @@
 #include "node/token.h"
+#include <jansson.h>
 #include <jwt.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* Longer than any token of ours by far; the edge's header limit is near it. */
 #define TOKEN_BYTES_MAX 4096
+/* Doubles below it fit into an integer. */
+#define DATE_END 9e18
 
 const char *const role_names[ROLES] = {
     [ROLE_VIEWER] = "VIEWER",           [ROLE_CLIENT] = "CLIENT",
@@ -30,18 +33,39 @@ static int grant_uuid(jwt_t *jwt, const char *name, struct uuid *ret_id)
     return 0;
 }
 
+/* A NumericDate (RFC 7519, clause 2), which may have a fraction: it is cut off, for the clock that
+ * it is compared with has whole seconds too. 0, also where it is absent: `ret_s` is left as it is.
+ */
+static int grant_date(jwt_t *jwt, const char *name, int64_t *ret_s)
+{
+    char *text = jwt_get_grants_json(jwt, name);
+    if (text == NULL)
+        return 0;
+    json_t *value = json_loads(text, JSON_DECODE_ANY, NULL);
+    double date = json_is_number(value) ? json_number_value(value) : -1;
+    json_decref(value);
+    free(text);
+    if (!(date >= 0 && date < DATE_END))
+        return ERR_REFUSED;
+    *ret_s = (int64_t)date;
+    return 0;
+}
+
 static int read_claims(jwt_t *jwt, int64_t now_s, struct claims *ret_claims)
 {
-    struct claims claims;
+    struct claims claims = {0};
+    int64_t not_before_s = 0;
     if (jwt_get_alg(jwt) != JWT_ALG_HS256)
         return ERR_REFUSED;
     if (grant_uuid(jwt, "sub", &claims.user) != 0 ||
         grant_uuid(jwt, "tenant_id", &claims.tenant) != 0 ||
         role_parse(jwt_get_grant(jwt, "role"), &claims.role) != 0)
         return ERR_REFUSED;
-    claims.issued_s = jwt_get_grant_int(jwt, "iat"); /* 0 where it is missing or no integer */
-    claims.expires_s = jwt_get_grant_int(jwt, "exp");
-    if (claims.issued_s <= 0 || claims.expires_s <= now_s)
+    if (grant_date(jwt, "iat", &claims.issued_s) != 0 ||
+        grant_date(jwt, "exp", &claims.expires_s) != 0 ||
+        grant_date(jwt, "nbf", &not_before_s) != 0)
+        return ERR_REFUSED;
+    if (claims.issued_s <= 0 || claims.expires_s <= now_s || not_before_s > now_s)
         return ERR_REFUSED;
     *ret_claims = claims;
     return 0;

@@ -2,7 +2,8 @@
 /*
  * token - access tokens: JWT, HS256, claims sub, tenant_id, role, iat, exp (contract.md, REST).
  *
- * Holds: the algorithm is ours, never the token's; exp is checked here, since libjwt does not.
+ * Holds: the algorithm is ours, never the token's; exp, and nbf where it is there, are checked
+ * here, since libjwt does not.
  */
 #include "proto/err.h"
 #include "proto/uuid.h"
@@ -22,7 +23,8 @@ extern const char *const role_names[ROLES];
 /* 0 or ERR_MALFORMED (also for NULL). */
 int role_parse(const char *text, enum role *ret_role) MUST_CHECK;
 
-/* `now_s`: Unix time. 0 or ERR_REFUSED (bad signature, other algorithm, expired, missing claim). */
+/* `now_s`: Unix time. 0 or ERR_REFUSED (bad signature, other algorithm, expired, not valid
+ * yet, missing claim). */
 int token_verify(const char *secret, const char *token, size_t len, int64_t now_s,
                  struct claims *ret_claims) MUST_CHECK;
 /* A heap string to free(), or NULL: out of memory. */

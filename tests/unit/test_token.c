@@ -66,8 +66,9 @@ static void refuses_every_changed_byte_and_every_cut(void **state)
     }
 }
 
-/* As a stranger, or another program with our secret, would make it. */
-static int verify_made(jwt_alg_t algorithm, const char *without)
+/* As a stranger, or another program with our secret, would make it: `claims` are JSON, and stand in
+ * place of those of the same name. */
+static int verify_with(jwt_alg_t algorithm, const char *without, const char *claims)
 {
     jwt_t *jwt = NULL;
     struct claims in = sample(), out;
@@ -80,10 +81,16 @@ static int verify_made(jwt_alg_t algorithm, const char *without)
     jwt_add_grant_int(jwt, "iat", NOW);
     jwt_add_grant_int(jwt, "exp", NOW + 60);
     jwt_del_grants(jwt, without);
+    CHECK(jwt_add_grants_json(jwt, claims) == 0);
     OWNED(free) char *token = jwt_encode_str(jwt);
     jwt_free(jwt);
     CHECK(token != NULL);
     return token_verify(SECRET, token, strlen(token), NOW, &out);
+}
+
+static int verify_made(jwt_alg_t algorithm, const char *without)
+{
+    return verify_with(algorithm, without, "{}");
 }
 
 static void the_algorithm_is_ours(void **state)
@@ -103,6 +110,33 @@ static void every_claim_is_needed(void **state)
         assert_int_equal(verify_made(JWT_ALG_HS256, names[i]), ERR_REFUSED);
 }
 
+/* RFC 7519, clauses 2 and 4.1: dates are numbers, with a fraction or without; nbf is optional. */
+static void dates_are_numbers(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *claims;
+        int rc;
+    } cases[] = {
+        {"{\"iat\":1799999999.75,\"exp\":1800000001.25,\"nbf\":1799999999.5}", 0},
+        {"{\"exp\":1.800000001e9}", 0},
+        {"{\"exp\":1800000000.75}", ERR_REFUSED},
+        {"{\"exp\":1799999999.5}", ERR_REFUSED},
+        {"{\"nbf\":1800000000}", 0},
+        {"{\"nbf\":1800000000.9}", 0},
+        {"{\"nbf\":1800000001}", ERR_REFUSED},
+        {"{\"nbf\":\"1700000000\"}", ERR_REFUSED},
+        {"{\"nbf\":-1}", ERR_REFUSED},
+        {"{\"exp\":\"1900000000\"}", ERR_REFUSED},
+        {"{\"exp\":1e300}", ERR_REFUSED},
+        {"{\"exp\":null}", ERR_REFUSED},
+        {"{\"iat\":0.5}", ERR_REFUSED},
+    };
+    for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++)
+        if (verify_with(JWT_ALG_HS256, "nothing", cases[i].claims) != cases[i].rc)
+            fail_msg("%s", cases[i].claims);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -111,6 +145,7 @@ int main(void)
         cmocka_unit_test(refuses_every_changed_byte_and_every_cut),
         cmocka_unit_test(the_algorithm_is_ours),
         cmocka_unit_test(every_claim_is_needed),
+        cmocka_unit_test(dates_are_numbers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
