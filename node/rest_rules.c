@@ -95,7 +95,9 @@ void rules_update(struct call *call)
         " active = COALESCE($9::boolean, active), device_id = COALESCE((SELECT d.id FROM devices d"
         " WHERE d.id = $10), device_id), updated_at = now() WHERE id = $4 AND ($10::uuid IS NULL"
         " OR EXISTS (SELECT FROM devices d WHERE d.id = $10)) RETURNING *)" SQL_LOGGED(
-            "alert_rule.update", "alert_rule", RULE_DETAILS) "SELECT " RULE_JSON " FROM changed r";
+            "alert_rule.update", "alert_rule",
+            RULE_DETAILS) "SELECT (SELECT " RULE_JSON " FROM changed r), $10 IS NOT NULL"
+                          " AND EXISTS (SELECT FROM alert_rules WHERE id = $4)";
     const char *values[] = {CALL_ACTOR(call),
                             call->id_text[1],
                             body_metric(call, false),
@@ -105,7 +107,12 @@ void rules_update(struct call *call)
                             body_flag(call, "active"),
                             body_id(call, "device_id", false)};
     OWNED(rows) PGresult *rows = NULL;
-    if (call_valid(call) && call_query(call, sql, 10, values, &rows))
+    if (!call_valid(call) || !call_query(call, sql, 10, values, &rows))
+        return;
+    /* Of a rule that is there it is the device that is not. */
+    if (PQgetisnull(rows, 0, 0))
+        reply_not_found(call, PQgetvalue(rows, 0, 1)[0] == 't' ? "device" : "alert rule");
+    else
         reply_row(call, 200, rows, "alert rule");
 }
 

@@ -202,6 +202,10 @@ def test_a_rule_is_changed_and_removed(t):
     assert changed["threshold"] == -3 and changed["active"] is False
     assert changed["metric"] == "co2" and changed["cooldown_minutes"] == 60
     assert t.data("GET", path) == changed
+    nowhere = {"device_id": str(uuid.uuid4())}
+    assert t.problem("PUT", path, nowhere, 404)["code"] == "device_not_found"
+    missing = t.problem("PUT", "/alert-rules/%s" % uuid.uuid4(), {"threshold": 1}, 404)
+    assert missing["code"] == "alert_rule_not_found" and t.data("GET", path) == changed
     of_device = "/alert-rules?device_id=%s" % device
     assert len(t.data("GET", of_device)) == 1
     assert t.data("GET", of_device + "&active_only=true") == []
