@@ -1,3 +1,4 @@
+#include "node/mail.h"
 #include "node/password.h"
 #include "node/rest_handlers.h"
 #include <string.h>
@@ -52,11 +53,11 @@ static bool body_role(struct call *call, const char **ret_role)
     return false;
 }
 
+/* One that alerts can be sent to. */
 static const char *body_email(struct call *call, bool required)
 {
     const char *text = body_text(call, "email", 3, 254, required);
-    const char *at = text != NULL ? strchr(text, '@') : NULL;
-    if (text != NULL && (at == NULL || at == text || at[1] == '\0' || strpbrk(text, " \t\r\n")))
+    if (text != NULL && !mail_address_valid(text))
         call_wrong(call, "email", "must be an e-mail address");
     return text;
 }

@@ -267,6 +267,15 @@ def test_users_are_made_changed_and_removed(g, t):
     assert fields_of(problem) == {"email", "password", "role"}
 
 
+@pytest.mark.parametrize("email", ["<a@b.c", "a@@b", "a@b@c", "a b@c.d", "@b.c", "a@", "abc",
+                                   "a@b.c>", "a@b,c", "a\n@b.c"])
+def test_a_user_has_an_address_that_mail_can_be_sent_to(t, email):
+    body = {"email": email, "password": "long enough"}
+    assert fields_of(t.problem("POST", "/users", body, 422)) == {"email"}
+    user = t.data("GET", "/users")[0]["id"]
+    assert fields_of(t.problem("PUT", "/users/" + user, {"email": email}, 422)) == {"email"}
+
+
 def test_nobody_rises_above_himself(g, t):
     body = {"email": "%s@test.example" % uuid.uuid4().hex, "password": "long enough",
             "role": "SUPER_ADMIN"}
