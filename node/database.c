@@ -22,13 +22,21 @@ struct database {
         int position;    /* of its preparation in the pipeline that made it */
     } prepared[PREPARED_MAX];
     unsigned prepared_count, prepared_before, prepared_ever;
-    int sent; /* commands of the open pipeline */
+    int sent;    /* commands of the open pipeline */
+    int user_at; /* which of them asks for the user; -1: none */
     char sqlstate[6], constraint[64], reason[256];
 };
 
 static const char scope_tenant[] = "SELECT set_config('app.tenant_id', $1, true),"
                                    " set_config('plan_cache_mode', $2, true)";
 static const char scope_node[] = "SELECT set_config('role', 'gito_ingest', true)";
+
+/* It fails where there is no such user: what follows in the pipeline, sent with it, is not run
+ * then. A row that says so would come when all had run. */
+static const char user_active[] =
+    "SELECT 1 / count(*) FROM users u JOIN tenants t ON t.id = u.tenant_id"
+    " WHERE u.id = $1 AND u.status = 'active' AND t.status = 'active'";
+#define DIVISION_BY_ZERO "22012"
 
 static int64_t now_ms(void)
 {
@@ -139,6 +147,7 @@ static int next_result(struct database *self, int64_t deadline, PGresult **ret_r
 static int open_pipeline(struct database *self)
 {
     self->sent = 0;
+    self->user_at = -1;
     self->prepared_before = self->prepared_count;
     return PQenterPipelineMode(self->conn) ? 0 : lose(self, PQerrorMessage(self->conn));
 }
@@ -183,13 +192,26 @@ static int send_statement(struct database *self, const char *sql, int count,
                : lose(self, PQerrorMessage(self->conn));
 }
 
+static int send_user(struct database *self, const struct uuid *user)
+{
+    struct uuid_text text = uuid_text(user);
+    const char *values[] = {text.s};
+    int rc = send_statement(self, user_active, 1, values, false);
+    self->user_at = self->sent - 1;
+    return rc;
+}
+
 static int send_scope(struct database *self, const struct database_scope *scope)
 {
-    if (scope->tenant == NULL)
-        return send_statement(self, scope_node, 0, NULL, false);
-    struct uuid_text tenant = uuid_text(scope->tenant);
-    const char *values[] = {tenant.s, scope->partitioned ? "force_generic_plan" : "auto"};
-    return send_statement(self, scope_tenant, 2, values, false);
+    int rc;
+    if (scope->tenant == NULL) {
+        rc = send_statement(self, scope_node, 0, NULL, false);
+    } else {
+        struct uuid_text tenant = uuid_text(scope->tenant);
+        const char *values[] = {tenant.s, scope->partitioned ? "force_generic_plan" : "auto"};
+        rc = send_statement(self, scope_tenant, 2, values, false);
+    }
+    return rc == 0 && scope->user != NULL ? send_user(self, scope->user) : rc;
 }
 
 static void keep_error(struct database *self, const PGresult *rows)
@@ -257,6 +279,8 @@ static int finish(struct database *self, PGresult **ret_rows)
     if (!PQpipelineSync(self->conn))
         return lose(self, PQerrorMessage(self->conn));
     int rc = collect(self, &rows, &done);
+    if (rc == ERR_REFUSED && done == self->user_at && strcmp(self->sqlstate, DIVISION_BY_ZERO) == 0)
+        memcpy(self->sqlstate, DATABASE_USER_GONE, sizeof DATABASE_USER_GONE);
     if (rc != ERR_UNAVAILABLE && !PQexitPipelineMode(self->conn))
         rc = lose(self, PQerrorMessage(self->conn));
     /* Preparations behind the failure never happened; those before it last. */

@@ -10,7 +10,9 @@
  *        2. Nothing is ever run twice: a lost connection is opened again for the next transaction,
  *           and what was under way is ERR_UNAVAILABLE, its outcome unknown.
  *        3. While the database is away a call costs no time: attempts to connect are spaced.
- *        4. Of a borrower nothing is left when it is given back: no role and no transaction.
+ *        4. Where the scope has a user, nothing runs unless he and his tenant are active: a token
+ *           outlives its user. It costs no round trip.
+ *        5. Of a borrower nothing is left when it is given back: no role and no transaction.
  */
 #include "proto/err.h"
 #include "proto/uuid.h"
@@ -20,12 +22,15 @@
 
 #define DATABASE_WAIT_MS 12000 /* longer than statement_timeout, 10 s */
 #define DATABASE_PARAMETERS_MAX 16
+/* SQLSTATE of a statement that was not run because its scope's user is not active. */
+#define DATABASE_USER_GONE "28000"
 
 struct database;
 
 /* For whom a transaction runs. */
 struct database_scope {
     const struct uuid *tenant; /* NULL: as gito_ingest, for look-ups before a tenant is known */
+    const struct uuid *user;   /* of a token; NULL: nobody is asked for */
     bool partitioned;          /* many partitions: planning once is cheaper than planning better */
     bool binary; /* rows of database_once() come as the functions of sql/db.h read them */
 };

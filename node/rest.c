@@ -164,6 +164,7 @@ void rest_handle(struct request *request, const struct rest_context *context)
     struct route_match match;
     struct call call = {.request = request, .context = context};
     call.scope.tenant = &request->claims.tenant;
+    call.scope.user = request->has_claims ? &request->claims.user : NULL;
     call.id[0] = request->claims.tenant;
     memcpy(call.id_text[0], uuid_text(call.scope.tenant).s, UUID_TEXT_LEN + 1);
     memcpy(call.user_text, uuid_text(&request->claims.user).s, sizeof call.user_text);

@@ -6,7 +6,8 @@
  * Out:   status, reply_type, reply, and the headers allow and retry_after.
  * Owner: one query thread; blocks in the database.
  * Holds: 1. A tenant's rows are reached by the tenant of the token alone; another tenant in the
- * path is 403 before any statement runs.
+ * path is 403 before any statement runs. 401 comes with the first statement, in its round trip,
+ * unless the token's user and his tenant are active.
  *        2. A change and its row in audit_logs are one statement or one transaction.
  *        3. Every failure is application/problem+json with a code; never a partial answer.
  */

@@ -21,7 +21,7 @@
 struct call {
     struct request *request;
     const struct rest_context *context;
-    struct database_scope scope; /* of the token's tenant */
+    struct database_scope scope; /* of the token's tenant and user */
     /* [0] is the token's tenant; what the path says behind /tenants/{tenant_id}, or from its begin
      * on, comes from [1] on. Only UUIDs have both. */
     struct uuid id[ROUTE_CAPTURES_MAX + 1];
@@ -93,6 +93,8 @@ bool call_query_binary(struct call *call, const char *sql, int count, const char
                        PGresult **ret_rows);
 /* Answers what a database_…() call returned. */
 void call_failed(struct call *call, int rc);
+/* The end of such a call, as the three above have it: false: the failure is answered. */
+bool call_done(struct call *call, int rc);
 
 void reply_problem(struct request *request, int status, const char *code, const char *format, ...)
     __attribute__((format(printf, 4, 5)));

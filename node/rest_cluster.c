@@ -7,8 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct database_scope as_node = {.tenant = NULL};
-
 /* Members whose lease has not run out: what they own is served. */
 #define SQL_SERVING                                                                                \
     "serving AS (SELECT node_id, region FROM cluster_nodes WHERE number IS NOT NULL"               \
@@ -37,13 +35,12 @@ static const struct database_scope as_node = {.tenant = NULL};
     " LEFT JOIN (SELECT target, count(*) AS moving FROM cluster_slots GROUP BY target) t"          \
     " ON t.target = n.node_id WHERE n.number IS NOT NULL"
 
-static bool ask(struct call *call, const char *sql, int count, const char *const *values,
-                PGresult **ret_rows)
+bool cluster_ask(struct call *call, const char *sql, int count, const char *const *values,
+                 PGresult **ret_rows)
 {
-    int rc = database_once(call->context->database, &as_node, sql, count, values, ret_rows);
-    if (rc != 0)
-        call_failed(call, rc);
-    return rc == 0;
+    struct database_scope as_node = {.user = call->scope.user};
+    return call_done(
+        call, database_once(call->context->database, &as_node, sql, count, values, ret_rows));
 }
 
 void cluster_endpoints(struct call *call)
@@ -54,7 +51,7 @@ void cluster_endpoints(struct call *call)
         " ORDER BY n.region, n.node_id), '[]') FROM cluster_nodes n WHERE n.number IS NOT NULL"
         " AND n.state = 'active' AND n.lease_until > clock_timestamp()";
     OWNED(rows) PGresult *rows = NULL;
-    if (ask(call, sql, 0, NULL, &rows))
+    if (cluster_ask(call, sql, 0, NULL, &rows))
         reply_row(call, 200, rows, "node");
 }
 
@@ -79,7 +76,7 @@ void cluster_get(struct call *call)
         " (SELECT COALESCE(json_agg(region ORDER BY number), '[]') FROM cluster_regions))"
         " FROM slots, nodes";
     OWNED(rows) PGresult *rows = NULL;
-    if (ask(call, sql, 0, NULL, &rows))
+    if (cluster_ask(call, sql, 0, NULL, &rows))
         reply_row(call, 200, rows, "cluster");
 }
 
@@ -88,7 +85,7 @@ void cluster_nodes(struct call *call)
     static const char sql[] =
         "SELECT COALESCE(json_agg(" SQL_NODE " ORDER BY n.region, n.node_id), '[]')" SQL_NODES;
     OWNED(rows) PGresult *rows = NULL;
-    if (ask(call, sql, 0, NULL, &rows))
+    if (cluster_ask(call, sql, 0, NULL, &rows))
         reply_row(call, 200, rows, "node");
 }
 
@@ -97,7 +94,7 @@ void cluster_reply_node(struct call *call, int status)
     static const char sql[] = "SELECT " SQL_NODE SQL_NODES " AND n.node_id = $1";
     const char *values[] = {call->id_text[1]};
     OWNED(rows) PGresult *rows = NULL;
-    if (ask(call, sql, 1, values, &rows))
+    if (cluster_ask(call, sql, 1, values, &rows))
         reply_row(call, status, rows, "node");
 }
 
@@ -124,7 +121,7 @@ void cluster_ring(struct call *call)
         " AS served, count(s.target) AS moving, max(s.epoch) AS epoch_max FROM cluster_slots s"
         " LEFT JOIN serving n ON n.node_id = s.owner GROUP BY s.region) s USING (region)";
     OWNED(rows) PGresult *rows = NULL;
-    if (ask(call, sql, 0, NULL, &rows))
+    if (cluster_ask(call, sql, 0, NULL, &rows))
         reply_row(call, 200, rows, "ring");
 }
 
@@ -138,7 +135,7 @@ void cluster_slot(struct call *call)
         " WHERE s.slot = $1::int AND ($2::text IS NULL OR s.region = $2) HAVING count(*) > 0";
     const char *values[] = {call->id_text[1], param_text(call, "region")};
     OWNED(rows) PGresult *rows = NULL;
-    if (ask(call, sql, 2, values, &rows))
+    if (cluster_ask(call, sql, 2, values, &rows))
         reply_row(call, 200, rows, "slot");
 }
 
@@ -169,7 +166,7 @@ void cluster_actor(struct call *call)
                             call_keep(call, "%u", actor->connections),
                             call_keep(call, "%u", actor->rules)};
     OWNED(rows) PGresult *rows = NULL;
-    if (ask(call, sql, 8, values, &rows))
+    if (cluster_ask(call, sql, 8, values, &rows))
         reply_row(call, 200, rows, "device");
 }
 

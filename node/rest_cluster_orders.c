@@ -8,9 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* False: the failure is answered. */
+/* The order opens its own transactions, so that the operator is asked for in one before. False: the
+ * failure is answered. */
 static bool begin(struct call *call, struct ask *ret_db)
 {
+    OWNED(rows) PGresult *rows = NULL;
+    if (!cluster_ask(call, "SELECT 1", 0, NULL, &rows))
+        return false;
     int rc = database_lend(call->context->database, ret_db);
     if (rc != 0)
         call_failed(call, rc);
@@ -219,18 +223,14 @@ void cluster_passivate(struct call *call)
                       "the actor is at work, has yet to write, or its device is connected");
         return;
     }
-    static const struct database_scope as_node = {.tenant = NULL};
     const char *values[] = {call->id_text[0], call->user_text, call->id_text[2],
                             call->request->peer};
     OWNED(rows) PGresult *rows = NULL;
-    int rc = database_once(call->context->database, &as_node,
-                           "INSERT INTO audit_logs (tenant_id, user_id, action, resource_type,"
-                           " resource_id, ip_address) VALUES ($1, $2, 'cluster.actor.passivate',"
-                           " 'device', $3, $4) RETURNING json_build_object('device_id',"
-                           " resource_id, 'passivated', true)",
-                           4, values, &rows);
-    if (rc != 0)
-        call_failed(call, rc);
-    else
+    if (cluster_ask(call,
+                    "INSERT INTO audit_logs (tenant_id, user_id, action, resource_type,"
+                    " resource_id, ip_address) VALUES ($1, $2, 'cluster.actor.passivate',"
+                    " 'device', $3, $4) RETURNING json_build_object('device_id',"
+                    " resource_id, 'passivated', true)",
+                    4, values, &rows))
         reply_row(call, 200, rows, "device");
 }

@@ -153,7 +153,9 @@ static void reply_refused(struct call *call, const struct database *database)
 {
     const char *state = database_sqlstate(database);
     struct request *request = call->request;
-    if (strcmp(state, "23505") == 0)
+    if (strcmp(state, DATABASE_USER_GONE) == 0)
+        reply_problem(request, 401, "unauthenticated", "this user may no longer sign in");
+    else if (strcmp(state, "23505") == 0)
         reply_problem(request, 409, "duplicate", "this already exists (%s)",
                       database_constraint(database));
     else if (strcmp(state, "23503") == 0)
@@ -181,27 +183,34 @@ void call_failed(struct call *call, int rc)
         reply_problem(call->request, 500, "internal", "%s", err_text(rc));
 }
 
+bool call_done(struct call *call, int rc)
+{
+    if (rc != 0)
+        call_failed(call, rc);
+    else
+        call->scope.user = NULL; /* asked for once a call is enough */
+    return rc == 0;
+}
+
 bool call_query(struct call *call, const char *sql, int count, const char *const *values,
                 PGresult **ret_rows)
 {
-    int rc = database_once(call->context->database, &call->scope, sql, count, values, ret_rows);
-    if (rc != 0)
-        call_failed(call, rc);
-    return rc == 0;
+    return call_done(
+        call, database_once(call->context->database, &call->scope, sql, count, values, ret_rows));
 }
 
 static bool query_history(struct call *call, bool binary, const char *sql, int count,
                           const char *const *values, PGresult **ret_rows)
 {
-    struct database_scope scope = {call->scope.tenant, true, binary};
+    struct database_scope scope = call->scope;
     struct database *history = call->context->history, *first = call->context->database;
+    scope.partitioned = true;
+    scope.binary = binary;
     int rc = database_once(history, &scope, sql, count, values, ret_rows);
     /* The copy is away, or cancelled the query to catch up: the original has the same rows. */
     if (rc != 0 && history != first)
         rc = database_once(first, &scope, sql, count, values, ret_rows);
-    if (rc != 0)
-        call_failed(call, rc);
-    return rc == 0;
+    return call_done(call, rc);
 }
 
 bool call_query_history(struct call *call, const char *sql, int count, const char *const *values,

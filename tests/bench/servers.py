@@ -96,6 +96,10 @@ class Cluster:
             self.settings()["POSTGRES_PASSWORD"], 5433 + self.port_base))
 
     def token(self):
+        """Of a user that there is, for a token is of no use without: of a provisioned tenant's."""
+        self.sql("INSERT INTO users (id, tenant_id, email, password_hash, role) VALUES"
+                 " (%s, %s, 'bench@gito.demo', '', 'TENANT_ADMIN') ON CONFLICT DO NOTHING",
+                 (USER, TENANT))
         now = int(time.time())
         claims = {"sub": USER, "tenant_id": TENANT, "role": "TENANT_ADMIN", "iat": now,
                   "exp": now + 6 * 3600}

@@ -276,6 +276,37 @@ def test_a_user_has_an_address_that_mail_can_be_sent_to(t, email):
     assert fields_of(t.problem("PUT", "/users/" + user, {"email": email}, 422)) == {"email"}
 
 
+def calls_of(t):
+    """Calls that read, write, and open transactions of their own, in every way there is."""
+    device, user = t.make_device()["id"], t.data("GET", "/users")[0]["id"]
+    below = [("GET", "/devices", None), ("GET", "/devices/%s/telemetry" % device, None),
+             ("GET", "/devices/%s/telemetry/aggregated" % device, None),
+             ("POST", "/devices", {"name": "by nobody"}), ("PUT", "/users/" + user, {"full_name": "x"})]
+    calls = [(method, t.path(path), body) for method, path, body in below]
+    return calls + [("GET", "/auth/me", None), ("GET", "/cluster/nodes", None),
+                    ("POST", "/cluster/ring/plan", {})]
+
+
+@pytest.mark.parametrize("statement", [
+    "UPDATE users SET status = 'disabled' WHERE id = %s", "DELETE FROM users WHERE id = %s",
+    "UPDATE tenants SET status = 'suspended' WHERE id = (SELECT tenant_id FROM users WHERE id = %s)"])
+def test_a_token_ends_with_its_user(g, statement):
+    """At once, not when it expires; and nothing of what it asked for is done."""
+    mine = make_tenant(g)
+    token, calls = mine.tokens["SUPER_ADMIN"], calls_of(mine)
+    for method, path, body in calls:
+        assert g.request(method, path, token, body).ok, path
+    user = next(u for u in mine.data("GET", "/users") if u["role"] == "SUPER_ADMIN")["id"]
+    count = "SELECT count(*) FROM devices WHERE tenant_id = %s"
+    before = g.sql(count, (mine.id,))
+    g.sql(statement, (user,))
+    for method, path, body in calls:
+        response = g.request(method, path, token, body)
+        assert response.status_code == 401, path
+        assert problem_of(response)["code"] == "unauthenticated"
+    assert g.sql(count, (mine.id,)) == before
+
+
 def test_nobody_rises_above_himself(g, t):
     body = {"email": "%s@test.example" % uuid.uuid4().hex, "password": "long enough",
             "role": "SUPER_ADMIN"}
