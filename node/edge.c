@@ -297,6 +297,7 @@ static void on_second(struct ev_loop *loop, ev_timer *watcher, int events)
     (void)loop, (void)events;
     edge_mqtt_second(watcher->data);
     edge_live_second(watcher->data);
+    edge_http_second(watcher->data);
     edge_events_second(watcher->data);
 }
 

@@ -11,6 +11,7 @@
  * by the limit of open files, at which accepting waits. */
 #include "node/edge_inside.h"
 #include "node/http_head.h"
+#include "node/http_status.h"
 #include "node/log.h"
 #include "proto/check.h"
 #include <errno.h>
@@ -84,16 +85,16 @@ static void hand_over_head(struct visitor *self, char *head, size_t len)
 }
 
 /* In libwebsockets' place, which would say nothing, or call it forbidden. */
-static void refuse(struct visitor *self, unsigned status, const char *title, const char *detail,
-                   const char *code)
+static void refuse(struct visitor *self, int status, const char *detail, const char *code)
 {
+    const char *title = http_status_phrase(status);
     char head[FRONT_HEAD_BYTES], body[256], answer[512];
     int len = snprintf(body, sizeof body,
-                       "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%u,"
+                       "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d,"
                        "\"detail\":\"%s\",\"code\":\"%s\"}\r\n",
                        title, status, detail, code);
     int n = snprintf(answer, sizeof answer,
-                     "HTTP/1.1 %u %s\r\nconnection: close\r\n"
+                     "HTTP/1.1 %d %s\r\nconnection: close\r\n"
                      "content-type: application/problem+json\r\ncontent-length: %d\r\n\r\n%s",
                      status, title, len, body);
     int fd = dismiss(self);
@@ -127,14 +128,13 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int events)
     size_t len = (size_t)n;
     const char *end = memmem(head, len, "\r\n\r\n", 4);
     if (!http_head_has_method(head, len))
-        refuse(self, 501, "Not Implemented", "no such method", "not_implemented");
+        refuse(self, 501, "no such method", "not_implemented");
     else if (end == NULL && len == sizeof head)
-        refuse(self, 431, "Request Header Fields Too Large", "the header is larger than 16 KiB",
-               "header_too_large");
+        refuse(self, 431, "the header is larger than 16 KiB", "header_too_large");
     else if (end == NULL)
         await_more(self, len);
     else if (http_head_has_nul(head, len))
-        refuse(self, 400, "Bad Request", "the address holds a NUL", "bad_request");
+        refuse(self, 400, "the address holds a NUL", "bad_request");
     else
         hand_over_head(self, head, (size_t)(end + 4 - head));
 }

@@ -3,12 +3,15 @@
 #include "node/chunked.h"
 #include "node/clock.h"
 #include "node/edge_inside.h"
+#include "node/http_status.h"
 #include "node/lease_thread.h"
 #include "node/metrics.h"
 #include "node/rest.h"
 #include "node/rest_params.h"
+#include "node/web_file.h"
 #include "proto/check.h"
 
+#define ACTOR_WAIT_US 10000000
 #define REPLY_CHUNK 65536
 #define LIMIT_ADDRESS_BYTES 8192
 
@@ -23,6 +26,8 @@ struct exchange {
     size_t sent;
     struct msg_admitted budget;
     struct chunked chunks;
+    int64_t asked_us;  /* an actor, and it has not answered; 0: none */
+    uint16_t question; /* the number of what it was asked */
     bool asked, body_done, is_head, is_chunked, ends;
     bool is_old; /* HTTP/1.0: it knows no chunks (RFC 9112, 6.1) */
 };
@@ -128,28 +133,6 @@ static int write_more(struct exchange *x)
     return completed(x);
 }
 
-static const char *phrase(int status)
-{
-    switch (status) {
-    case 400:
-        return "Bad Request";
-    case 401:
-        return "Unauthorized";
-    case 404:
-        return "Not Found";
-    case 405:
-        return "Method Not Allowed";
-    case 413:
-        return "Content Too Large";
-    case 414:
-        return "URI Too Long";
-    case 429:
-        return "Too Many Requests";
-    default:
-        return "Service Unavailable";
-    }
-}
-
 static int problem(struct exchange *x, int status, const char *code, const char *detail,
                    const char *retry_after)
 {
@@ -157,7 +140,7 @@ static int problem(struct exchange *x, int status, const char *code, const char 
     buf_printf(&x->reply,
                "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d,\"detail\":\"%s\","
                "\"code\":\"%s\"}",
-               phrase(status), status, detail, code);
+               http_status_phrase(status), status, detail, code);
     return answer(x, &(struct answer){status, "application/problem+json", retry_after,
                                       status == 405 ? "GET, HEAD" : NULL});
 }
@@ -192,42 +175,17 @@ static int answer_probe(struct exchange *x, const char *path, int *ret_rc)
     return 1;
 }
 
-static const char *file_type(const char *path)
-{
-    static const char *const types[][2] = {{".html", "text/html; charset=utf-8"},
-                                           {".js", "text/javascript; charset=utf-8"},
-                                           {".css", "text/css; charset=utf-8"},
-                                           {".svg", "image/svg+xml"},
-                                           {".json", "application/json"},
-                                           {".ico", "image/x-icon"},
-                                           {".png", "image/png"},
-                                           {".woff2", "font/woff2"},
-                                           {".txt", "text/plain; charset=utf-8"},
-                                           {".map", "application/json"}};
-    const char *dot = strrchr(path, '.');
-    for (size_t i = 0; dot != NULL && i < sizeof types / sizeof *types; i++)
-        if (strcmp(dot, types[i][0]) == 0)
-            return types[i][1];
-    return NULL;
-}
-
 static int serve_file(struct exchange *x, const char *path)
 {
-    char file[4096];
-    const char *root = x->edge->config->web_root, *type = file_type(path);
-    /* A page of the dashboard has no file of its own: its router starts from index.html. */
     static const char lasting[] = "cache-control: public, max-age=31536000, immutable\x0d\x0a";
-    bool asset = type != NULL && strncmp(path, "/assets/", 8) == 0;
-    if (root[0] == '\0')
+    struct web_file file;
+    if (x->edge->config->web_root[0] == '\0')
         return problem(x, 404, "not_found", "this node serves no dashboard: WEB_ROOT is not set",
                        NULL);
-    if (strstr(path, "..") != NULL)
+    if (web_file_find(x->edge->config->web_root, path, &file) != 0)
         return problem(x, 404, "not_found", "no such file", NULL);
-    snprintf(file, sizeof file, "%s%s", root, type != NULL ? path : "/index.html");
-    if (access(file, R_OK) != 0)
-        return problem(x, 404, "not_found", "no such file", NULL);
-    int rc = lws_serve_http_file(x->wsi, file, type != NULL ? type : "text/html; charset=utf-8",
-                                 asset ? lasting : NULL, asset ? (int)sizeof lasting - 1 : 0);
+    int rc = lws_serve_http_file(x->wsi, file.path, file.type, file.lasting ? lasting : NULL,
+                                 file.lasting ? (int)sizeof lasting - 1 : 0);
     return rc < 0 || (rc > 0 && lws_http_transaction_completed(x->wsi)) ? -1 : 0;
 }
 
@@ -277,6 +235,24 @@ static int too_large(struct exchange *x)
     return problem(x, 413, "too_large", "the body is larger than 1 MiB", NULL);
 }
 
+/* The reference by which the answer is known, among those that come too late. */
+static struct msg_ref await_actor(struct exchange *x)
+{
+    struct msg_ref ref = x->ref;
+    ref.packet_id = ++x->question;
+    x->asked_us = clock_boot_us();
+    return ref;
+}
+
+static struct exchange *answered_exchange(struct edge *self, struct msg_ref ref)
+{
+    struct exchange *x = edge_peer(self, &ref, PEER_HTTP);
+    if (x == NULL || x->request == NULL || x->asked_us == 0 || ref.packet_id != x->question)
+        return NULL;
+    x->asked_us = 0;
+    return x;
+}
+
 /* Of an actor its owner is asked first; the database knows the rest. */
 static int admit(struct exchange *x)
 {
@@ -284,16 +260,15 @@ static int admit(struct exchange *x)
     if (!request_names_actor(x->request, &ask))
         return hand_over(x);
     struct uuid tenant = ask.tenant, device = ask.device;
-    ask.ref = x->ref;
+    ask.ref = await_actor(x);
     edge_give(x->edge, edge_slot(x->edge, &tenant, &device), MSG_ASK, &ask, NULL, 0);
     return 0;
 }
 
 void edge_http_actor(struct edge *self, const struct msg_actor *actor)
 {
-    struct msg_ref ref = actor->ref;
-    struct exchange *x = edge_peer(self, &ref, PEER_HTTP);
-    if (x == NULL || x->request == NULL)
+    struct exchange *x = answered_exchange(self, actor->ref);
+    if (x == NULL)
         return;
     x->request->actor = *actor;
     if (hand_over(x) != 0)
@@ -311,17 +286,16 @@ static int proceed(struct exchange *x)
         return too_large(x);
     if (!x->request->has_claims || request_is_order(x->request))
         return admit(x);
-    struct msg_admit item = {.tenant = x->request->claims.tenant, .ref = x->ref};
+    struct msg_admit item = {.tenant = x->request->claims.tenant, .ref = await_actor(x)};
     edge_give(x->edge, edge_slot(x->edge, &item.tenant, NULL), MSG_ADMIT, &item, NULL, 0);
     return 0;
 }
 
 void edge_http_admitted(struct edge *self, const struct msg_admitted *admitted)
 {
-    struct msg_ref ref = admitted->ref;
-    struct exchange *x = edge_peer(self, &ref, PEER_HTTP);
+    struct exchange *x = answered_exchange(self, admitted->ref);
     int rc;
-    if (x == NULL || x->request == NULL)
+    if (x == NULL)
         return;
     x->budget = *admitted;
     x->asked = true;
@@ -337,6 +311,22 @@ void edge_http_admitted(struct edge *self, const struct msg_admitted *admitted)
     }
     if (rc != 0)
         edge_close(self, x->wsi, LWS_TO_KILL_ASYNC);
+}
+
+/* Its slot has had no owner for longer than a death takes. */
+void edge_http_second(struct edge *self)
+{
+    int64_t now = clock_boot_us();
+    for (uint32_t i = 0; i < self->peers_count; i++) {
+        struct exchange *x = self->peers[i].object;
+        if (self->peers[i].kind != PEER_HTTP || x->asked_us == 0 ||
+            now - x->asked_us < ACTOR_WAIT_US)
+            continue;
+        x->asked_us = 0;
+        request_destroy(&x->request);
+        if (problem(x, 503, "no_owner", "no node answers for this tenant or device", "5") != 0)
+            edge_close(self, x->wsi, LWS_TO_KILL_ASYNC);
+    }
 }
 
 static int begin_stream(struct exchange *x, const struct request *answered)
@@ -430,6 +420,7 @@ static int begin(struct exchange *x, struct lws *wsi, const char *path)
     }
     x->wsi = wsi;
     x->asked = x->body_done = false;
+    x->asked_us = 0;
     x->chunks = (struct chunked){0};
     const char *method = method_of(wsi);
     x->is_head = strcmp(method, "HEAD") == 0;

@@ -180,6 +180,7 @@ void edge_live_answer(struct edge *self, struct request *answered);
 /* An event for one of its watches. */
 void edge_live_event(struct edge *self, void *connection, const struct msg_event *event,
                      const uint8_t *texts);
+void edge_http_second(struct edge *self); /* actors that do not answer */
 void edge_live_second(struct edge *self); /* tokens expire */
 void edge_live_synced(void *live, const struct msg_ref *ref);
 void edge_live_goodbye(struct edge *self);

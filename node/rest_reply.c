@@ -1,38 +1,10 @@
+#include "node/http_status.h"
 #include "node/log.h"
 #include "node/rest_call.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static const char *title_of(int status)
-{
-    switch (status) {
-    case 400:
-        return "Bad Request";
-    case 401:
-        return "Unauthorized";
-    case 403:
-        return "Forbidden";
-    case 404:
-        return "Not Found";
-    case 405:
-        return "Method Not Allowed";
-    case 409:
-        return "Conflict";
-    case 413:
-        return "Content Too Large";
-    case 422:
-        return "Unprocessable Content";
-    case 501:
-        return "Not "
-               "Implemented";
-    case 503:
-        return "Service Unavailable";
-    default:
-        return "Internal Server Error";
-    }
-}
 
 void put_json_text(struct buf *out, const char *text)
 {
@@ -56,7 +28,7 @@ static void put_problem(struct request *request, int status, const char *code, c
     request->reply_type = "application/problem+json";
     buf_clear(out);
     buf_printf(out, "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d,\"code\":\"%s\"",
-               title_of(status), status, code);
+               http_status_phrase(status), status, code);
     buf_puts(out, ",\"detail\":");
     put_json_text(out, detail);
 }
