@@ -272,6 +272,79 @@ static void upkeep_makes_and_drops_partitions(void **state)
     PQfinish(node.conn);
 }
 
+#define READING "INSERT INTO telemetry_hot (tenant_id, device_id, timestamp, temperature) "
+#define OF_ONE "'" OTHER "', '00000000-0000-4000-8000-000000000001'"
+
+/* A partition made for a tool's reading is as those that are made ahead, and upkeep drops it. */
+static void a_reading_by_sql_makes_its_day(void **state)
+{
+    (void)state;
+    static const char bare[] =
+        "SELECT count(*) FROM pg_class WHERE relname ~ '^telemetry_[0-9]{8}$' AND NOT "
+        "(relispartition AND relrowsecurity AND relforcerowsecurity AND relhasindex AND relacl IS "
+        "NULL AND relowner = 'gito_admin'::regrole)";
+    struct ask node = as_node("eu-1/3"), admin = connect_as(pg.admin_url, "test", NULL),
+               app = connect_as(pg.app_url, "test", NULL);
+    run(&admin, "DELETE FROM telemetry_retention");
+    run(&app, "SET app.tenant_id = '" OTHER "'");
+    run(&app, READING "SELECT " OF_ONE ", t, 20 FROM "
+                      "(VALUES (now() - interval '40 days'), (now() + interval '10 days'), "
+                      "('2024-02-29 23:59:59.999999Z'), ('2000-01-01Z')) v (t)");
+    assert_int_equal(number(&app, "SELECT count(*) FROM telemetry_hot WHERE temperature = 20"), 4);
+    assert_int_equal(number(&admin, bare), 0);
+    expect_refused(&app, READING "VALUES (" OF_ONE ", '1999-12-31 23:59Z', 1)", "before the year");
+    expect_refused(&app, READING "VALUES (" OF_ONE ", 'infinity', 1)", "more than a year ahead");
+    expect_refused(&app,
+                   READING "SELECT tenant_id, device_id, '2024-03-05', 1 FROM telemetry_hot WHERE "
+                           "timestamp < now()",
+                   "cannot make the partition of 2024-03-05");
+    run(&app, "SELECT telemetry_day_ensure('2024-03-05')");
+
+    /* Retention takes it, and from then on a reading that it would take is refused. */
+    while (upkeep_retention(&node, 30) == 1)
+        ;
+    assert_int_equal(number(&app, "SELECT count(*) FROM telemetry_hot WHERE temperature = 20"), 1);
+    expect_refused(&app, READING "VALUES (" OF_ONE ", now() - interval '31 days', 1)",
+                   "RETENTION_DAYS");
+    run(&app, READING "VALUES (" OF_ONE ", now() - interval '29 days', 1)");
+    /* A node without a retention says nothing any more. */
+    run(&admin, "UPDATE telemetry_retention SET told_at = now() - interval '25 hours'");
+    run(&app, READING "VALUES (" OF_ONE ", now() - interval '31 days', 1)");
+    PQfinish(app.conn);
+    PQfinish(admin.conn);
+    PQfinish(node.conn);
+}
+
+/* A backfill that is long in its transaction keeps no node from its own days, and two of them meet
+ * on a day without an error. */
+static void a_long_backfill_is_in_nobodys_way(void **state)
+{
+    (void)state;
+    static const char reading[] = READING "VALUES (" OF_ONE ", '2020-01-01', 1)";
+    struct ask node = as_node("eu-1/3"), first = connect_as(pg.admin_url, "test", NULL),
+               second = connect_as(pg.admin_url, "test", NULL);
+    assert_int_equal(upkeep_partitions(&node, 0), 0);
+    run(&second, "BEGIN");
+    run(&second, READING "VALUES (" OF_ONE ", now(), 1)"); /* has the table as it was */
+    run(&first, "BEGIN");
+    run(&first, reading);
+    assert_int_equal(upkeep_partitions(&node, 0), 0);
+    assert_int_equal(PQsendQuery(second.conn, reading), 1);
+    while (number(&node, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' "
+                         "AND NOT granted") == 0)
+        ;
+    run(&first, "COMMIT");
+    PGresult *result = PQgetResult(second.conn);
+    if (PQresultStatus(result) != PGRES_COMMAND_OK)
+        fail_msg("%s", PQerrorMessage(second.conn));
+    PQclear(result);
+    assert_null(PQgetResult(second.conn));
+    run(&second, "COMMIT");
+    PQfinish(second.conn);
+    PQfinish(first.conn);
+    PQfinish(node.conn);
+}
+
 static void count_awake(void *arg, const struct uuid *tenant, const struct uuid *device,
                         unsigned region)
 {
@@ -330,6 +403,8 @@ int main(void)
         cmocka_unit_test(a_change_that_commits_late_is_told),
         cmocka_unit_test(more_changes_than_a_page_are_all_told),
         cmocka_unit_test(upkeep_makes_and_drops_partitions),
+        cmocka_unit_test(a_reading_by_sql_makes_its_day),
+        cmocka_unit_test(a_long_backfill_is_in_nobodys_way),
         cmocka_unit_test(devices_that_are_awake_are_found_page_by_page),
         cmocka_unit_test(a_silent_server_is_given_up),
     };

@@ -1,0 +1,130 @@
+-- Readings by SQL: what reports and tools may do with telemetry_hot (sql/REPORTS.md). A node writes
+-- the table telemetry, by inserts alone, and nothing here runs for those.
+
+-- A tool makes a day's partition inside its own transaction, and others wait for that to end: so a
+-- node that finds all of its days takes no lock, and one that does not gives up and comes again.
+-- LOCK TABLE, because what has been made meanwhile is seen by a new lock on the table alone.
+CREATE FUNCTION partitions_make(first_day date, last_day date) RETURNS integer
+    LANGUAGE plpgsql SET search_path = public SET timezone = 'UTC' AS $$
+DECLARE
+    day date;
+    partition text;
+    made integer := 0;
+BEGIN
+    IF NOT EXISTS (SELECT FROM generate_series(first_day, last_day, '1 day') AS d
+                   WHERE to_regclass('telemetry_' || to_char(d, 'YYYYMMDD')) IS NULL) THEN
+        RETURN 0;
+    END IF;
+    PERFORM pg_advisory_xact_lock(hashtext('gito partitions'));
+    LOCK TABLE telemetry IN SHARE UPDATE EXCLUSIVE MODE;
+    FOR day IN SELECT generate_series(first_day, last_day, '1 day')::date LOOP
+        partition := 'telemetry_' || to_char(day, 'YYYYMMDD');
+        CONTINUE WHEN to_regclass(partition) IS NOT NULL;
+        EXECUTE format('CREATE TABLE %I (LIKE telemetry INCLUDING ALL)', partition);
+        EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', partition);
+        EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', partition);
+        EXECUTE format('ALTER TABLE telemetry ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)',
+                       partition, day::timestamptz, (day + 1)::timestamptz);
+        made := made + 1;
+    END LOOP;
+    RETURN made;
+END $$;
+CREATE OR REPLACE FUNCTION partitions_ensure(first_day date, last_day date) RETURNS integer
+    LANGUAGE sql SECURITY DEFINER SET search_path = public SET lock_timeout = '2s' AS
+    $$ SELECT partitions_make(first_day, last_day) $$;
+
+-- What retention drops, as the last node that dropped said it: within a day, for a node asks each
+-- hour, and none does when RETENTION_DAYS is 0.
+CREATE TABLE telemetry_retention (
+    one boolean PRIMARY KEY DEFAULT true CHECK (one),
+    first_kept date NOT NULL,
+    told_at timestamptz NOT NULL
+);
+CREATE OR REPLACE FUNCTION partitions_drop_oldest(first_kept date) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = public SET lock_timeout = '500ms' AS $$
+DECLARE
+    partition text;
+BEGIN
+    IF first_kept > (now() AT TIME ZONE 'UTC')::date THEN
+        RAISE EXCEPTION 'today''s readings are not to be dropped';
+    END IF;
+    PERFORM pg_advisory_xact_lock(hashtext('gito partitions'));
+    INSERT INTO telemetry_retention (first_kept, told_at) VALUES (first_kept, now())
+        ON CONFLICT (one) DO UPDATE SET first_kept = EXCLUDED.first_kept, told_at = now();
+    SELECT relname INTO partition FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
+        WHERE inhparent = 'telemetry'::regclass AND relname ~ '^telemetry_[0-9]{8}$'
+            AND to_date(right(relname, 8), 'YYYYMMDD') < first_kept
+        ORDER BY relname LIMIT 1;
+    IF FOUND THEN
+        EXECUTE format('DROP TABLE %I', partition);
+    END IF;
+    RETURN partition;
+END $$;
+
+-- Makes sure of the day of a reading; refuses one that retention would take away within the hour.
+CREATE FUNCTION telemetry_day_ensure(at timestamptz) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = public SET timezone = 'UTC' AS $$
+DECLARE
+    day date;
+    kept date := (SELECT first_kept FROM telemetry_retention
+                  WHERE told_at > now() - interval '1 day');
+BEGIN
+    IF at < '2000-01-01' OR at > now() + interval '1 year' THEN
+        RAISE EXCEPTION 'timestamp % lies before the year 2000 or more than a year ahead', at
+            USING ERRCODE = 'datetime_field_overflow';
+    END IF;
+    day := at::date;
+    IF day < kept THEN
+        RAISE EXCEPTION 'timestamp % is older than readings are kept (RETENTION_DAYS): since %',
+            at, kept USING ERRCODE = 'datetime_field_overflow';
+    END IF;
+    IF to_regclass('telemetry_' || to_char(day, 'YYYYMMDD')) IS NULL THEN
+        BEGIN
+            PERFORM partitions_make(day, day);
+        EXCEPTION WHEN object_in_use THEN
+            RAISE EXCEPTION 'a statement that reads telemetry_hot cannot make the partition of %', day
+                USING ERRCODE = 'object_in_use',
+                    HINT = format('First: SELECT telemetry_day_ensure(%L)', at);
+        END;
+    END IF;
+END $$;
+
+-- The hour of a reading to come, and that of the newest before it, which it may close. DO UPDATE, so
+-- that a mark waits for a refresh that is just taking it away; a mark of this very transaction needs
+-- neither, which makes a backfill ten times as fast.
+CREATE OR REPLACE FUNCTION rollup_mark(tenant uuid, device uuid, at timestamptz) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = public AS $$
+BEGIN
+    IF EXISTS (SELECT FROM rollup_stale WHERE device_id = device
+               AND hour = date_trunc('hour', at, 'UTC') AND xmin = pg_current_xact_id()::xid) THEN
+        RETURN;
+    END IF;
+    INSERT INTO rollup_stale (tenant_id, device_id, hour)
+    SELECT tenant, device, date_trunc('hour', at, 'UTC')
+    UNION
+    SELECT tenant, device, date_trunc('hour', before.timestamp, 'UTC') FROM
+        (SELECT timestamp FROM telemetry WHERE device_id = device AND timestamp < at
+         ORDER BY timestamp DESC LIMIT 1) before
+    ON CONFLICT (device_id, hour) DO UPDATE SET hour = EXCLUDED.hour;
+END $$;
+
+CREATE OR REPLACE FUNCTION telemetry_hot_insert() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    p jsonb := COALESCE(NEW.payload, '{}');
+BEGIN
+    NEW.timestamp := COALESCE(NEW.timestamp, now());
+    PERFORM telemetry_day_ensure(NEW.timestamp);
+    PERFORM rollup_mark(NEW.tenant_id, NEW.device_id, NEW.timestamp);
+    INSERT INTO telemetry (tenant_id, device_id, timestamp, created_at, seq, temperature, humidity,
+                           pressure, battery, rssi, extra)
+    VALUES (NEW.tenant_id, NEW.device_id, NEW.timestamp, COALESCE(NEW.created_at, now()),
+        ('x' || substr(md5(gen_random_uuid()::text), 1, 16))::bit(64)::bigint,
+        COALESCE(NEW.temperature, (p ->> 'temperature')::float8), COALESCE(NEW.humidity, (p ->> 'humidity')::float8),
+        COALESCE(NEW.pressure, (p ->> 'pressure')::float8), COALESCE(NEW.battery, (p ->> 'battery')::float8),
+        COALESCE(NEW.rssi, (p ->> 'rssi')::float8),
+        NULLIF(p - '{temperature,humidity,pressure,battery,rssi}'::text[], '{}'));
+    RETURN NEW;
+END $$;
+
+REVOKE EXECUTE ON FUNCTION partitions_make, telemetry_day_ensure FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION telemetry_day_ensure TO gito_app;
