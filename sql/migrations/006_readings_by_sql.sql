@@ -108,6 +108,51 @@ BEGIN
     ON CONFLICT (device_id, hour) DO UPDATE SET hour = EXCLUDED.hour;
 END $$;
 
+-- Readings that go or change by SQL leave their hours to be summed up anew. A statement's trigger, on
+-- deletes and updates alone: nodes do neither.
+CREATE FUNCTION rollup_mark_gone() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = public AS $$
+BEGIN
+    INSERT INTO rollup_stale (tenant_id, device_id, hour)
+        SELECT (array_agg(tenant_id))[1], device_id, date_trunc('hour', timestamp, 'UTC') AS hour
+        FROM old_rows GROUP BY device_id, hour ORDER BY device_id, hour
+        ON CONFLICT (device_id, hour) DO UPDATE SET hour = EXCLUDED.hour;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER rollup_delete AFTER DELETE ON telemetry
+    REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION rollup_mark_gone();
+
+-- Sums up the marked hours, each day's together. A mark stays while a node may still be filling its
+-- hour, which it would close with sums of its own: that of the newest reading up to now and later
+-- ones. Where a tool wrote readings ahead of now, those hours have to be complete already. An hour
+-- without readings has no row, but one whose day retention took keeps its sums.
+CREATE OR REPLACE FUNCTION rollup_refresh(device uuid) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = public AS $$
+DECLARE
+    newest timestamptz;
+    filling timestamptz;
+    marked timestamptz[];
+    piece record;
+BEGIN
+    SELECT date_trunc('hour', timestamp, 'UTC') INTO newest FROM telemetry WHERE device_id = device
+        ORDER BY timestamp DESC LIMIT 1;
+    SELECT date_trunc('hour', timestamp, 'UTC') INTO filling FROM telemetry
+        WHERE device_id = device AND timestamp <= now() ORDER BY timestamp DESC LIMIT 1;
+    filling := COALESCE(filling, newest);
+    WITH gone AS (DELETE FROM rollup_stale WHERE device_id = device AND hour < filling RETURNING hour)
+    SELECT array_agg(hour) INTO marked FROM gone;
+    FOR piece IN
+        SELECT min(hour) AS first, max(hour) + interval '1 hour' AS last FROM unnest(marked) AS hour
+            WHERE to_regclass('telemetry_' || to_char(hour AT TIME ZONE 'UTC', 'YYYYMMDD')) IS NOT NULL
+            GROUP BY date_trunc('day', hour, 'UTC')
+        UNION ALL SELECT filling, newest WHERE filling < newest
+    LOOP
+        DELETE FROM telemetry_hourly
+            WHERE device_id = device AND hour >= piece.first AND hour < piece.last;
+        PERFORM rollup_rebuild(piece.first, piece.last, device);
+    END LOOP;
+END $$;
+
 CREATE OR REPLACE FUNCTION telemetry_hot_insert() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     p jsonb := COALESCE(NEW.payload, '{}');
@@ -126,5 +171,5 @@ BEGIN
     RETURN NEW;
 END $$;
 
-REVOKE EXECUTE ON FUNCTION partitions_make, telemetry_day_ensure FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION partitions_make, telemetry_day_ensure, rollup_mark_gone FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION telemetry_day_ensure TO gito_app;
