@@ -108,19 +108,23 @@ BEGIN
     ON CONFLICT (device_id, hour) DO UPDATE SET hour = EXCLUDED.hour;
 END $$;
 
--- Readings that go or change by SQL leave their hours to be summed up anew. A statement's trigger, on
--- deletes and updates alone: nodes do neither.
-CREATE FUNCTION rollup_mark_gone() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+-- Readings that go or change by SQL leave their hours to be summed up anew. Triggers of the statement,
+-- on deletes and updates alone: nodes do neither.
+CREATE FUNCTION rollup_mark_all() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = public AS $$
 BEGIN
-    INSERT INTO rollup_stale (tenant_id, device_id, hour)
-        SELECT (array_agg(tenant_id))[1], device_id, date_trunc('hour', timestamp, 'UTC') AS hour
-        FROM old_rows GROUP BY device_id, hour ORDER BY device_id, hour
-        ON CONFLICT (device_id, hour) DO UPDATE SET hour = EXCLUDED.hour;
+    PERFORM rollup_mark(tenant, device, at) FROM
+        (SELECT (array_agg(tenant_id))[1] AS tenant, device_id AS device, min(timestamp) AS at
+         FROM readings GROUP BY device_id, date_trunc('hour', timestamp, 'UTC')
+         ORDER BY device_id, at) hours;
     RETURN NULL;
 END $$;
 CREATE TRIGGER rollup_delete AFTER DELETE ON telemetry
-    REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION rollup_mark_gone();
+    REFERENCING OLD TABLE AS readings FOR EACH STATEMENT EXECUTE FUNCTION rollup_mark_all();
+CREATE TRIGGER rollup_update_old AFTER UPDATE ON telemetry
+    REFERENCING OLD TABLE AS readings FOR EACH STATEMENT EXECUTE FUNCTION rollup_mark_all();
+CREATE TRIGGER rollup_update_new AFTER UPDATE ON telemetry
+    REFERENCING NEW TABLE AS readings FOR EACH STATEMENT EXECUTE FUNCTION rollup_mark_all();
 
 -- Sums up the marked hours, each day's together. A mark stays while a node may still be filling its
 -- hour, which it would close with sums of its own: that of the newest reading up to now and later
@@ -153,23 +157,49 @@ BEGIN
     END LOOP;
 END $$;
 
+-- A reading that comes by SQL. What the statement sets of its columns counts before its payload; the
+-- payload is kept as it was given, and NEW leaves as what was stored, for RETURNING.
 CREATE OR REPLACE FUNCTION telemetry_hot_insert() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     p jsonb := COALESCE(NEW.payload, '{}');
+    metrics jsonb := jsonb_build_object('temperature', NEW.temperature, 'humidity', NEW.humidity,
+        'pressure', NEW.pressure, 'battery', NEW.battery, 'rssi', NEW.rssi);
+    wrong text;
+    more jsonb;
 BEGIN
+    IF jsonb_typeof(p) <> 'object' THEN
+        RAISE EXCEPTION 'payload must be a JSON object, and is: %', left(p::text, 100)
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    p := p || jsonb_strip_nulls(metrics);
+    SELECT key INTO wrong FROM jsonb_each(p)
+        WHERE metrics ? key AND jsonb_typeof(value) NOT IN ('number', 'null');
+    IF FOUND THEN
+        RAISE EXCEPTION 'metric % must be a number or null, and is: %', wrong, left(p ->> wrong, 100)
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    NEW.payload := p;
+    NEW.temperature := (p ->> 'temperature')::float8;
+    NEW.humidity := (p ->> 'humidity')::float8;
+    NEW.pressure := (p ->> 'pressure')::float8;
+    NEW.battery := (p ->> 'battery')::float8;
+    NEW.rssi := (p ->> 'rssi')::float8;
     NEW.timestamp := COALESCE(NEW.timestamp, now());
+    NEW.created_at := COALESCE(NEW.created_at, now());
+    metrics := jsonb_strip_nulls(jsonb_build_object('temperature', NEW.temperature,
+        'humidity', NEW.humidity, 'pressure', NEW.pressure, 'battery', NEW.battery,
+        'rssi', NEW.rssi));
+    SELECT jsonb_object_agg(key, value) INTO more FROM jsonb_each(p)
+        WHERE value::text IS DISTINCT FROM (metrics -> key)::text;
     PERFORM telemetry_day_ensure(NEW.timestamp);
     PERFORM rollup_mark(NEW.tenant_id, NEW.device_id, NEW.timestamp);
     INSERT INTO telemetry (tenant_id, device_id, timestamp, created_at, seq, temperature, humidity,
                            pressure, battery, rssi, extra)
-    VALUES (NEW.tenant_id, NEW.device_id, NEW.timestamp, COALESCE(NEW.created_at, now()),
+    VALUES (NEW.tenant_id, NEW.device_id, NEW.timestamp, NEW.created_at,
         ('x' || substr(md5(gen_random_uuid()::text), 1, 16))::bit(64)::bigint,
-        COALESCE(NEW.temperature, (p ->> 'temperature')::float8), COALESCE(NEW.humidity, (p ->> 'humidity')::float8),
-        COALESCE(NEW.pressure, (p ->> 'pressure')::float8), COALESCE(NEW.battery, (p ->> 'battery')::float8),
-        COALESCE(NEW.rssi, (p ->> 'rssi')::float8),
-        NULLIF(p - '{temperature,humidity,pressure,battery,rssi}'::text[], '{}'));
+        NEW.temperature, NEW.humidity, NEW.pressure, NEW.battery, NEW.rssi, more);
     RETURN NEW;
 END $$;
 
-REVOKE EXECUTE ON FUNCTION partitions_make, telemetry_day_ensure, rollup_mark_gone FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION partitions_make, telemetry_day_ensure, rollup_mark_all FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION telemetry_day_ensure TO gito_app;

@@ -2,7 +2,9 @@
 
 import datetime
 import json
+import re
 
+import psycopg2
 import pytest
 
 from clients import Device
@@ -40,6 +42,59 @@ def sums(device, since=hours_ago(100)):
     assert total == sum(bucket["sample_count"] for bucket in buckets)
     return {(HOUR - datetime.datetime.fromisoformat(b["time_bucket"])).total_seconds() // 3600:
             (b["sample_count"], b["temperature_max"]) for b in buckets}
+
+
+def write(device, statement, *arguments, role="admin"):
+    """One statement about a device's readings: its rows. `D` stands for the device."""
+    connection = device.g.pg(role)
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT set_config('app.tenant_id', %s, false)", [device.tenant.id])
+            cursor.execute(re.sub(r"\bD\b", "'%s'" % device.id, statement), arguments or None)
+            return cursor.fetchall() if cursor.description else cursor.rowcount
+    finally:
+        connection.close()
+
+
+INSERT = "INSERT INTO telemetry_hot (tenant_id, device_id, timestamp, "
+VALUES = ") VALUES (current_setting('app.tenant_id')::uuid, D, '%s', " % hours_ago(1).isoformat()
+
+
+@pytest.mark.parametrize("payload", ['{"temperature": null, "humidity": 2}', '{}',
+                                     '{"temperature": 21.50, "door": {"open": null}}',
+                                     '{"rssi": 0.12345678901234567890123, "": [1]}'])
+def test_a_payload_is_kept_as_it_was_given(device, payload):
+    """And read back as the same text, by SQL and REST."""
+    given, = write(device, INSERT + "payload" + VALUES + "%s) RETURNING payload::text", payload)
+    read, = write(device, "SELECT payload::text FROM telemetry_hot WHERE device_id = D")
+    assert given == read and json.loads(read[0]) == json.loads(payload)
+    assert "21.50" in read[0] or "21.50" not in payload
+    latest = device.tenant.data("GET", "/devices/%s/telemetry/latest" % device.id)
+    assert latest["payload"] == json.loads(payload)
+
+
+def test_returning_tells_what_was_stored(device):
+    """Columns from the payload, the payload from columns, which count first, and the times."""
+    write(device, INSERT + "temperature, payload" + VALUES + "1, '{\"humidity\": 2}')")
+    found, = write(device, "INSERT INTO telemetry_hot (tenant_id, device_id, temperature, payload)"
+                   " VALUES (%s, D, 3, '{\"temperature\": 4, \"humidity\": 5, \"x\": null}')"
+                   " RETURNING temperature, humidity, payload, timestamp = now(), created_at = now()",
+                   device.tenant.id)
+    assert found == (3, 5, {"temperature": 3, "humidity": 5, "x": None}, True, True)
+    assert write(device, "SELECT temperature, humidity, payload FROM telemetry_hot WHERE"
+                 " device_id = D ORDER BY timestamp") == [
+        (1, 2, {"temperature": 1, "humidity": 2}), found[:3]]
+
+
+@pytest.mark.parametrize("columns, values, why", [
+    ("payload", "'[1]'", "must be a JSON object"), ("payload", "'null'", "must be a JSON object"),
+    ("payload", "'{\"rssi\": \"9\"}'", "metric rssi must be a number"),
+    ("pressure", "'NaN'", "metric pressure must be a number")])
+def test_what_is_no_reading_is_refused(device, columns, values, why):
+    """Not stored as something else."""
+    with pytest.raises(psycopg2.Error, match=why):
+        write(device, INSERT + columns + VALUES + values + ")")
+    assert device.rows() == []
 
 
 def test_deleted_readings_are_counted_no_more(device):
