@@ -178,6 +178,10 @@ BEGIN
         RAISE EXCEPTION 'metric % must be a number or null, and is: %', wrong, left(p ->> wrong, 100)
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
+    IF NOT EXISTS (SELECT FROM devices WHERE id = NEW.device_id AND tenant_id = NEW.tenant_id) THEN
+        RAISE EXCEPTION 'tenant % has no device %', NEW.tenant_id, NEW.device_id
+            USING ERRCODE = 'foreign_key_violation';
+    END IF;
     NEW.payload := p;
     NEW.temperature := (p ->> 'temperature')::float8;
     NEW.humidity := (p ->> 'humidity')::float8;
@@ -201,5 +205,19 @@ BEGIN
     RETURN NEW;
 END $$;
 
-REVOKE EXECUTE ON FUNCTION partitions_make, telemetry_day_ensure, rollup_mark_all FROM PUBLIC;
+-- A rule is for a device of its own tenant: the foreign key alone takes any device. One of both columns
+-- would need a second unique index on devices.
+CREATE FUNCTION alert_rule_is_of_its_tenant() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM devices WHERE id = NEW.device_id AND tenant_id = NEW.tenant_id) THEN
+        RAISE EXCEPTION 'tenant % has no device %', NEW.tenant_id, NEW.device_id
+            USING ERRCODE = 'foreign_key_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER alert_rule_is_of_its_tenant BEFORE INSERT OR UPDATE OF tenant_id, device_id
+    ON alert_rules FOR EACH ROW EXECUTE FUNCTION alert_rule_is_of_its_tenant();
+
+REVOKE EXECUTE ON FUNCTION partitions_make, telemetry_day_ensure, rollup_mark_all,
+    alert_rule_is_of_its_tenant FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION telemetry_day_ensure TO gito_app;

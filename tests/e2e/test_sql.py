@@ -3,6 +3,7 @@
 import datetime
 import json
 import re
+import uuid
 
 import psycopg2
 import pytest
@@ -95,6 +96,24 @@ def test_what_is_no_reading_is_refused(device, columns, values, why):
     with pytest.raises(psycopg2.Error, match=why):
         write(device, INSERT + columns + VALUES + values + ")")
     assert device.rows() == []
+
+
+@pytest.mark.parametrize("role", ["admin", "app"])
+@pytest.mark.parametrize("whose", ["nobody's", "another tenant's"])
+def test_only_a_device_of_the_tenant(g, t, device, role, whose):
+    """No reading and no rule by SQL for a device that the tenant does not have."""
+    foreign = Device(make_tenant(g)).id if whose == "another tenant's" else str(uuid.uuid4())
+    rule = ("INSERT INTO alert_rules (tenant_id, device_id, metric, operator, threshold) VALUES"
+            " (%s, %s, 'rssi', '>', 1)")
+    for statement in (INSERT + "rssi" + VALUES.replace("D", "%s") + "1)", rule):
+        ids = [t.id, foreign] if statement is rule else [foreign]
+        with pytest.raises(psycopg2.errors.ForeignKeyViolation, match="has no device"):
+            write(device, statement, *ids, role=role)
+    write(device, rule, t.id, device.id, role=role)
+    with pytest.raises(psycopg2.errors.ForeignKeyViolation):
+        write(device, "UPDATE alert_rules SET device_id = %s", foreign, role="app")
+    assert write(device, INSERT + "rssi" + VALUES + "1)", role=role) == 1
+    assert t.data("GET", "/alert-rules?device_id=" + device.id)[0]["metric"] == "rssi"
 
 
 def test_deleted_readings_are_counted_no_more(device):
