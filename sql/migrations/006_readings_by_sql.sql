@@ -157,13 +157,19 @@ BEGIN
     END LOOP;
 END $$;
 
--- A reading that comes by SQL. What the statement sets of its columns counts before its payload; the
--- payload is kept as it was given, and NEW leaves as what was stored, for RETURNING.
-CREATE OR REPLACE FUNCTION telemetry_hot_insert() RETURNS trigger LANGUAGE plpgsql AS $$
+-- A reading that comes or changes by SQL. What the statement sets of its columns counts before its
+-- payload, and either before what was; the payload is kept as it was given, and NEW leaves as what was
+-- stored, for RETURNING. The view does not tell readings apart that are alike in all it shows: they
+-- change together, for a condition cannot mean one of them.
+DROP TRIGGER telemetry_hot_insert ON telemetry_hot;
+DROP FUNCTION telemetry_hot_insert;
+CREATE FUNCTION telemetry_hot_write() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     p jsonb := COALESCE(NEW.payload, '{}');
     metrics jsonb := jsonb_build_object('temperature', NEW.temperature, 'humidity', NEW.humidity,
         'pressure', NEW.pressure, 'battery', NEW.battery, 'rssi', NEW.rssi);
+    before jsonb := jsonb_build_object('temperature', OLD.temperature, 'humidity', OLD.humidity,
+        'pressure', OLD.pressure, 'battery', OLD.battery, 'rssi', OLD.rssi);
     wrong text;
     more jsonb;
 BEGIN
@@ -171,7 +177,9 @@ BEGIN
         RAISE EXCEPTION 'payload must be a JSON object, and is: %', left(p::text, 100)
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    p := p || jsonb_strip_nulls(metrics);
+    SELECT (p - array_agg(key)) || jsonb_strip_nulls(jsonb_object_agg(key, value)) INTO more
+        FROM jsonb_each(metrics) WHERE value <> before -> key;
+    p := COALESCE(more, p);
     SELECT key INTO wrong FROM jsonb_each(p)
         WHERE metrics ? key AND jsonb_typeof(value) NOT IN ('number', 'null');
     IF FOUND THEN
@@ -196,14 +204,27 @@ BEGIN
     SELECT jsonb_object_agg(key, value) INTO more FROM jsonb_each(p)
         WHERE value::text IS DISTINCT FROM (metrics -> key)::text;
     PERFORM telemetry_day_ensure(NEW.timestamp);
-    PERFORM rollup_mark(NEW.tenant_id, NEW.device_id, NEW.timestamp);
-    INSERT INTO telemetry (tenant_id, device_id, timestamp, created_at, seq, temperature, humidity,
-                           pressure, battery, rssi, extra)
-    VALUES (NEW.tenant_id, NEW.device_id, NEW.timestamp, NEW.created_at,
-        ('x' || substr(md5(gen_random_uuid()::text), 1, 16))::bit(64)::bigint,
-        NEW.temperature, NEW.humidity, NEW.pressure, NEW.battery, NEW.rssi, more);
+    IF TG_OP = 'INSERT' THEN
+        PERFORM rollup_mark(NEW.tenant_id, NEW.device_id, NEW.timestamp);
+        INSERT INTO telemetry (tenant_id, device_id, timestamp, created_at, seq, temperature, humidity,
+                               pressure, battery, rssi, extra)
+        VALUES (NEW.tenant_id, NEW.device_id, NEW.timestamp, NEW.created_at,
+            ('x' || substr(md5(gen_random_uuid()::text), 1, 16))::bit(64)::bigint,
+            NEW.temperature, NEW.humidity, NEW.pressure, NEW.battery, NEW.rssi, more);
+        RETURN NEW;
+    END IF;
+    UPDATE telemetry SET tenant_id = NEW.tenant_id, device_id = NEW.device_id,
+        timestamp = NEW.timestamp, created_at = NEW.created_at, temperature = NEW.temperature,
+        humidity = NEW.humidity, pressure = NEW.pressure, battery = NEW.battery, rssi = NEW.rssi,
+        extra = more
+    WHERE device_id = OLD.device_id AND timestamp = OLD.timestamp AND created_at = OLD.created_at
+        AND jsonb_strip_nulls(jsonb_build_object('temperature', temperature, 'humidity', humidity,
+            'pressure', pressure, 'battery', battery, 'rssi', rssi)) || COALESCE(extra, '{}')
+            = OLD.payload;
     RETURN NEW;
 END $$;
+CREATE TRIGGER telemetry_hot_write INSTEAD OF INSERT OR UPDATE ON telemetry_hot
+    FOR EACH ROW EXECUTE FUNCTION telemetry_hot_write();
 
 -- A rule is for a device of its own tenant: the foreign key alone takes any device. One of both columns
 -- would need a second unique index on devices.
@@ -219,5 +240,6 @@ CREATE TRIGGER alert_rule_is_of_its_tenant BEFORE INSERT OR UPDATE OF tenant_id,
     ON alert_rules FOR EACH ROW EXECUTE FUNCTION alert_rule_is_of_its_tenant();
 
 REVOKE EXECUTE ON FUNCTION partitions_make, telemetry_day_ensure, rollup_mark_all,
-    alert_rule_is_of_its_tenant FROM PUBLIC;
+    telemetry_hot_write, alert_rule_is_of_its_tenant FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION telemetry_day_ensure TO gito_app;
+GRANT DELETE ON telemetry, telemetry_hot, alert_events TO gito_app;

@@ -116,6 +116,58 @@ def test_only_a_device_of_the_tenant(g, t, device, role, whose):
     assert t.data("GET", "/alert-rules?device_id=" + device.id)[0]["metric"] == "rssi"
 
 
+@pytest.mark.parametrize("change, values, payload", [
+    ("temperature = 5", (5, 2), '{"temperature": 5, "humidity": 2.0, "x": {"a": 1}}'),
+    ("temperature = NULL, humidity = NULL", (None, None), '{"x": {"a": 1}}'),
+    ("payload = payload || '{\"x\": 9, \"humidity\": null}'", (1, None),
+     '{"temperature": 1, "humidity": null, "x": 9}'),
+    ("payload = '{\"y\": 1}', humidity = 7", (None, 7), '{"humidity": 7, "y": 1}'),
+    ("timestamp = timestamp - interval '90 days'", (1, 2),
+     '{"temperature": 1, "humidity": 2.0, "x": {"a": 1}}')])
+def test_a_reading_is_changed_by_sql(device, change, values, payload):
+    """Its metrics, its payload, its time: the reading of the same time beside it stays."""
+    for given in ('{"temperature": 1, "humidity": 2.0, "x": {"a": 1}}', '{"temperature": 2}'):
+        write(device, INSERT + "payload" + VALUES + "%s)", given)
+    returned, = write(device, "UPDATE telemetry_hot SET " + change + " WHERE device_id = D AND"
+                      " payload ? 'x' RETURNING temperature, humidity, payload::text, timestamp")
+    read = write(device, "SELECT temperature, humidity, payload::text, timestamp FROM telemetry_hot"
+                 " WHERE device_id = D ORDER BY temperature = 2 IS TRUE")
+    assert read[0] == returned and read[0][:2] == values
+    assert json.loads(read[0][2]) == json.loads(payload)
+    assert read[1][:3] == (2, None, '{"temperature": 2}')
+
+
+def test_a_changed_reading_is_summed_up_anew(device):
+    """Where it was and where it went, which may be the newest hour of all."""
+    for minute in (10, 20):
+        insert(device, hours_ago(5, minute), temperature=minute)
+    insert(device, hours_ago(3), temperature=3)
+    assert sums(device) == {5: (2, 20), 3: (1, 3)}
+    write(device, "UPDATE telemetry_hot SET temperature = 30 WHERE device_id = D AND temperature = 10")
+    assert sums(device) == {5: (2, 30), 3: (1, 3)}
+    write(device, "UPDATE telemetry_hot SET timestamp = %s WHERE device_id = D AND temperature = 20",
+          hours_ago(1))
+    assert sums(device) == {5: (1, 30), 3: (1, 3), 1: (1, 20)}
+
+
+def test_what_a_tenants_tool_may_change(device):
+    """gito_app deletes readings and alert events of its tenant; what is logged and stored, stays."""
+    insert(device, hours_ago(5), rssi=1)
+    insert(device, hours_ago(3), rssi=2)
+    assert sums(device)[5][0] == 1
+    write(device, "INSERT INTO alert_rules (id, tenant_id, device_id, metric, operator, threshold)"
+          " VALUES (D, %s, D, 'rssi', '>', 1)", device.tenant.id)
+    write(device, "INSERT INTO alert_events (tenant_id, alert_rule_id, device_id, metric_name)"
+          " VALUES (%s, D, D, 'rssi')", device.tenant.id)
+    assert write(device, "DELETE FROM telemetry_hot WHERE device_id = D AND rssi = 1",
+                 role="app") == 1
+    assert write(device, "DELETE FROM alert_events WHERE device_id = D", role="app") == 1
+    assert sums(device) == {3: (1, None)}
+    for statement in ("DELETE FROM audit_logs", "UPDATE telemetry_hot SET rssi = 1"):
+        with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+            write(device, statement, role="app")
+
+
 def test_deleted_readings_are_counted_no_more(device):
     """Of an hour in part, of a whole hour, of the newest hour, of all hours."""
     for hour in (5, 4, 3, 2):

@@ -162,8 +162,9 @@ static void nothing_is_written_for_another_tenant(void **state)
         "UPDATE devices SET tenant_id = '" B "'",
         "INSERT INTO audit_logs (tenant_id, action, resource_type) VALUES ('" B "', 'a', 'r')",
         "UPDATE tenants SET name = 'x'",
-        "DELETE FROM telemetry",
+        "UPDATE telemetry SET rssi = 1",
         "UPDATE audit_logs SET action = 'x'",
+        "DELETE FROM audit_logs",
         "SELECT fence('eu-1', 1)",
         "SELECT partitions_drop_oldest('2000-01-01')",
         "SELECT * FROM cluster_nodes",
@@ -175,9 +176,13 @@ static void nothing_is_written_for_another_tenant(void **state)
         if (ask_do(&app, refused[i], 0, NULL) != ERR_REFUSED)
             fail_msg("%s was not refused", refused[i]);
     run(&app, "DELETE FROM devices WHERE id = '" B "'"); /* finds none */
+    run(&app, "DELETE FROM telemetry_hot WHERE device_id = '" B "'");
+    run(&app, "DELETE FROM alert_events WHERE device_id = '" B "'");
     run(&app, "RESET app.tenant_id");
     struct ask admin = connect_as(pg.admin_url, NULL);
     assert_int_equal(number(&admin, "SELECT count(*) FROM devices WHERE name = 'one'"), 2);
+    assert_int_equal(number(&admin, "SELECT count(*) FROM telemetry"), 2);
+    assert_int_equal(number(&admin, "SELECT count(*) FROM alert_events"), 2);
     PQfinish(admin.conn);
 }
 
