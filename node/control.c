@@ -243,8 +243,11 @@ static bool keep_partitions(struct control *self)
 
 static bool prune(struct control *self)
 {
-    self->prune_at = control_now_ms() + PRUNE_MS;
-    return control_went_on(self, "prune the changes", changes_prune(&self->changes, &self->db));
+    int rc = changes_prune(&self->changes, &self->db);
+    if (rc == 0)
+        rc = upkeep_gone(&self->db);
+    self->prune_at = control_now_ms() + (rc > 0 ? POLL_MS : PRUNE_MS);
+    return control_went_on(self, "prune what is gone", rc);
 }
 
 /* All that needs the database and is due. */

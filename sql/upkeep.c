@@ -33,6 +33,17 @@ int upkeep_retention(struct ask *db, int64_t retention_days)
     return dropped;
 }
 
+/* Each reading may lie on a page of its own: a batch stays well within ASK_DEADLINE_MS. */
+int upkeep_gone(struct ask *db)
+{
+    PGresult *row = ask_rows(db, "SELECT devices_gone_erase(2000)", 0, NULL);
+    if (row == NULL)
+        return ask_error(db);
+    int more = PQgetvalue(row, 0, 0)[0] == 't';
+    PQclear(row);
+    return more;
+}
+
 int upkeep_awake(struct ask *db, struct uuid *cursor, upkeep_tell *tell, void *arg)
 {
     char limit[24];

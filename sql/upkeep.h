@@ -1,6 +1,7 @@
 #pragma once
 /*
- * upkeep - what a node does for its database beside its traffic: partitions, retention, waking.
+ * upkeep - what a node does for its database beside its traffic: partitions, retention, devices
+ * that are gone, waking.
  *
  * Owner: the control thread.
  */
@@ -14,6 +15,10 @@ int upkeep_partitions(struct ask *db, int64_t retention_days) MUST_CHECK;
 /* Drops one partition older than `retention_days`. 1: dropped one, 0: there is none, or as
  * ask_do (a reader was in the way: later). */
 int upkeep_retention(struct ask *db, int64_t retention_days) MUST_CHECK;
+
+/* Deletes a batch of the readings of devices that are gone. 1: there is more to do now, 0: there is
+ * not, or as ask_do. */
+int upkeep_gone(struct ask *db) MUST_CHECK;
 
 #define UPKEEP_PAGE 1000
 typedef void upkeep_tell(void *arg, const struct uuid *tenant, const struct uuid *device,

@@ -116,7 +116,8 @@ BEGIN
     PERFORM rollup_mark(tenant, device, at) FROM
         (SELECT (array_agg(tenant_id))[1] AS tenant, device_id AS device, min(timestamp) AS at
          FROM readings GROUP BY device_id, date_trunc('hour', timestamp, 'UTC')
-         ORDER BY device_id, at) hours;
+         ORDER BY device_id, at) hours
+        WHERE EXISTS (SELECT FROM devices WHERE id = device);
     RETURN NULL;
 END $$;
 CREATE TRIGGER rollup_delete AFTER DELETE ON telemetry
@@ -239,7 +240,67 @@ END $$;
 CREATE TRIGGER alert_rule_is_of_its_tenant BEFORE INSERT OR UPDATE OF tenant_id, device_id
     ON alert_rules FOR EACH ROW EXECUTE FUNCTION alert_rule_is_of_its_tenant();
 
+-- Devices that were deleted, until their readings are: those are too many for the deletion's own
+-- transaction, so nodes delete them bit by bit. Once more after an hour: a reading may have been on
+-- its way.
+CREATE TABLE devices_gone (
+    device_id uuid PRIMARY KEY,
+    gone_at timestamptz NOT NULL DEFAULT now(),
+    due_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX devices_gone_due ON devices_gone (due_at);
+CREATE FUNCTION devices_gone_add() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = public AS $$
+BEGIN
+    INSERT INTO devices_gone (device_id) SELECT id FROM old_rows
+        ON CONFLICT (device_id) DO UPDATE SET gone_at = now(), due_at = now();
+    RETURN NULL;
+END $$;
+CREATE TRIGGER devices_gone_add AFTER DELETE ON devices
+    REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION devices_gone_add();
+
+-- Deletes about `most` readings of devices that are gone; whether there is more to do now. A device
+-- that was made again under its id keeps what is left: each statement looks for it in the very
+-- snapshot whose readings it deletes.
+CREATE FUNCTION devices_gone_erase(most integer) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = public AS $$
+DECLARE
+    gone record;
+    last_of_batch timestamptz;
+    n integer;
+BEGIN
+    FOR gone IN SELECT device_id AS id, gone_at FROM devices_gone WHERE due_at <= now()
+                ORDER BY due_at LIMIT 100 FOR UPDATE SKIP LOCKED LOOP
+        SELECT timestamp INTO last_of_batch FROM telemetry WHERE device_id = gone.id
+            ORDER BY timestamp OFFSET most - 1 LIMIT 1;
+        DELETE FROM telemetry WHERE device_id = gone.id
+            AND timestamp <= COALESCE(last_of_batch, 'infinity')
+            AND NOT EXISTS (SELECT FROM devices WHERE id = gone.id);
+        GET DIAGNOSTICS n = ROW_COUNT;
+        most := most - n;
+        EXIT WHEN most <= 0;
+        IF EXISTS (SELECT FROM devices WHERE id = gone.id) THEN
+            INSERT INTO rollup_stale (tenant_id, device_id, hour)
+                SELECT tenant_id, device_id, hour FROM telemetry_hourly WHERE device_id = gone.id
+                ON CONFLICT DO NOTHING;
+            DELETE FROM devices_gone WHERE device_id = gone.id;
+        ELSE
+            DELETE FROM telemetry_hourly WHERE device_id = gone.id
+                AND NOT EXISTS (SELECT FROM devices WHERE id = gone.id);
+            DELETE FROM rollup_stale WHERE device_id = gone.id
+                AND NOT EXISTS (SELECT FROM devices WHERE id = gone.id);
+            UPDATE devices_gone SET due_at = now() + interval '1 hour' WHERE device_id = gone.id;
+            DELETE FROM devices_gone
+                WHERE device_id = gone.id AND gone_at < now() - interval '1 hour';
+        END IF;
+        EXIT WHEN clock_timestamp() > now() + interval '1 second';
+    END LOOP;
+    RETURN EXISTS (SELECT FROM devices_gone WHERE due_at <= now());
+END $$;
+
 REVOKE EXECUTE ON FUNCTION partitions_make, telemetry_day_ensure, rollup_mark_all,
-    telemetry_hot_write, alert_rule_is_of_its_tenant FROM PUBLIC;
+    telemetry_hot_write, alert_rule_is_of_its_tenant, devices_gone_add,
+    devices_gone_erase FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION telemetry_day_ensure TO gito_app;
 GRANT DELETE ON telemetry, telemetry_hot, alert_events TO gito_app;
+GRANT EXECUTE ON FUNCTION devices_gone_erase TO gito_ingest;

@@ -8,6 +8,7 @@ import uuid
 import psycopg2
 import pytest
 
+from cluster import wait_until
 from clients import Device
 from tenants import UTC, iso, make_tenant
 
@@ -209,3 +210,10 @@ def test_a_reading_ahead_hides_none_of_a_node(device):
                 insert(device, HOUR + datetime.timedelta(days=10), temperature=7)
             found = sums(device)
         assert found == {1: (3, 30), 0: (1, 0)}
+
+
+def test_readings_of_a_deleted_device_go(t, device):
+    """A node deletes them, within a minute or so."""
+    insert(device, hours_ago(5), rssi=1)
+    t.request("DELETE", "/devices/" + device.id)
+    wait_until(lambda: device.rows() == [], 90, "the end of its readings")

@@ -352,6 +352,56 @@ static void a_long_backfill_is_in_nobodys_way(void **state)
     PQfinish(node.conn);
 }
 
+/* Their readings and sums go bit by bit, also one that comes after them; a device that was made
+ * again keeps what is left of its own. */
+static void readings_of_a_deleted_device_go(void **state)
+{
+    (void)state;
+    static const char left[] = "SELECT (SELECT count(*) FROM telemetry WHERE rssi = 77) + "
+                               "(SELECT count(*) FROM telemetry_hourly WHERE rssi_max = 77)";
+    static const char due[] = "UPDATE devices_gone SET gone_at = now() - interval '2 hours', "
+                              "due_at = now()";
+    struct ask node = as_node("eu-1/3"), admin = connect_as(pg.admin_url, "test", NULL);
+    run(&admin, "INSERT INTO devices (tenant_id, name) SELECT '" OTHER "', 'gone' "
+                "FROM generate_series(1, 3)");
+    run(&admin, "INSERT INTO telemetry_hot (tenant_id, device_id, timestamp, rssi) "
+                "SELECT tenant_id, id, now() - n * interval '1 minute', 77 FROM devices, "
+                "generate_series(1, 1100) n WHERE name = 'gone'");
+    run(&admin, "SELECT rollup_refresh(id) FROM devices WHERE name = 'gone'");
+    run(&admin, "CREATE TEMP TABLE one AS SELECT id FROM devices WHERE name = 'gone' LIMIT 1");
+    run(&admin, "DELETE FROM devices WHERE name = 'gone'");
+    long before = number(&admin, left);
+    assert_int_equal(upkeep_gone(&node), 1);
+    long batch = before - number(&admin, left);
+    assert_in_range(batch, 2000, 2100);
+    assert_int_equal(upkeep_gone(&node), 0);
+    assert_int_equal(number(&admin, left), 0);
+    assert_int_equal(number(&admin, "SELECT count(*) FROM rollup_stale s WHERE NOT EXISTS "
+                                    "(SELECT FROM devices d WHERE d.id = s.device_id)"),
+                     0);
+
+    run(&admin, "INSERT INTO telemetry (tenant_id, device_id, timestamp, seq, rssi) "
+                "SELECT '" OTHER "', id, now(), 1, 77 FROM one");
+    assert_int_equal(upkeep_gone(&node), 0);
+    assert_int_equal(number(&admin, left), 1);
+    run(&admin, due);
+    assert_int_equal(upkeep_gone(&node), 0);
+    assert_int_equal(number(&admin, left), 0);
+    assert_int_equal(number(&admin, "SELECT count(*) FROM devices_gone"), 0);
+
+    run(&admin, "INSERT INTO devices_gone SELECT id FROM one");
+    run(&admin,
+        "INSERT INTO devices (tenant_id, id, name) SELECT '" OTHER "', id, 'again' FROM one");
+    run(&admin, "INSERT INTO telemetry_hot (tenant_id, device_id, rssi) SELECT '" OTHER
+                "', id, 77 FROM one");
+    assert_int_equal(upkeep_gone(&node), 0);
+    assert_int_equal(number(&admin, left), 1);
+    assert_int_equal(number(&admin, "SELECT count(*) FROM devices_gone"), 0);
+    run(&admin, "DELETE FROM devices WHERE name = 'again'");
+    PQfinish(admin.conn);
+    PQfinish(node.conn);
+}
+
 static void count_awake(void *arg, const struct uuid *tenant, const struct uuid *device,
                         unsigned region)
 {
@@ -412,6 +462,7 @@ int main(void)
         cmocka_unit_test(upkeep_makes_and_drops_partitions),
         cmocka_unit_test(a_reading_by_sql_makes_its_day),
         cmocka_unit_test(a_long_backfill_is_in_nobodys_way),
+        cmocka_unit_test(readings_of_a_deleted_device_go),
         cmocka_unit_test(devices_that_are_awake_are_found_page_by_page),
         cmocka_unit_test(a_silent_server_is_given_up),
     };
