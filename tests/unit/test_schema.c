@@ -373,8 +373,9 @@ static void readings_of_a_deleted_device_go(void **state)
     long before = number(&admin, left);
     assert_int_equal(upkeep_gone(&node), 1);
     long batch = before - number(&admin, left);
-    assert_in_range(batch, 2000, 2100);
-    assert_int_equal(upkeep_gone(&node), 0);
+    assert_in_range(batch, 1100, 2100); /* readings, and the sums of one device or two */
+    while (upkeep_gone(&node) == 1)
+        ;
     assert_int_equal(number(&admin, left), 0);
     assert_int_equal(number(&admin, "SELECT count(*) FROM rollup_stale s WHERE NOT EXISTS "
                                     "(SELECT FROM devices d WHERE d.id = s.device_id)"),
