@@ -1,4 +1,6 @@
 #include "node/config.h"
+#include "node/config_check.h"
+#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stddef.h>
@@ -110,74 +112,31 @@ static int read_setting(const struct setting *s, struct config *config, char *re
     return copy != NULL ? 0 : ERR_MEMORY;
 }
 
-/* How many of the first characters of `text` are a name. */
-static size_t name_length(const char *text)
+static void replace(const char **field, char *value)
 {
-    size_t len = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-");
-    return len <= 63 && *text != '-' ? len : 0;
+    free((void *)*field);
+    *field = value;
 }
 
-static bool name_valid(const char *name)
-{
-    return *name != '\0' && name[name_length(name)] == '\0';
-}
-
-/* Names with a comma between each two. */
-static bool list_valid(const char *list)
-{
-    while (*list != '\0') {
-        size_t len = name_length(list);
-        if (len == 0 || (list[len] != '\0' && (list[len] != ',' || list[len + 1] == '\0')))
-            return false;
-        list += len + (list[len] == ',');
-    }
-    return true;
-}
-
-static int check_names(const struct config *config, char *ret_reason, size_t size)
-{
-    const char *name = NULL, *value = NULL, *what = "is not 1 to 63 of a-z, 0-9 and '-'";
-    if (!name_valid(config->node_id)) {
-        name = "NODE_ID";
-        value = config->node_id;
-    } else if (!name_valid(config->node_region)) {
-        name = "NODE_REGION";
-        value = config->node_region;
-    } else if (!list_valid(config->cluster_regions)) {
-        name = "CLUSTER_REGIONS";
-        value = config->cluster_regions;
-        what = "is no list of names: a-z, 0-9 and '-', a comma between each two";
-    }
-    if (name == NULL)
-        return 0;
-    snprintf(ret_reason, size, "%s: \"%s\" %s", name, value, what);
-    return ERR_CONFIG;
-}
-
-static int check(struct config *config, char *ret_reason, size_t size)
+/* What is not set follows from what is. */
+static int derive(struct config *config)
 {
     if (config->node_region[0] == '\0') {
         const char *dash = strrchr(config->node_id, '-');
         size_t len = dash != NULL ? (size_t)(dash - config->node_id) : strlen(config->node_id);
-        free((void *)config->node_region);
-        config->node_region = strndup(config->node_id, len);
+        replace(&config->node_region, strndup(config->node_id, len));
     }
-    int rc = check_names(config, ret_reason, size);
-    if (rc != 0)
-        return rc;
-    if (config->advertise_address[0] == '\0') {
-        free((void *)config->advertise_address);
-        config->advertise_address = strdup(config->bind_address);
-    }
-    if ((config->tls_cert_file[0] == '\0') != (config->tls_key_file[0] == '\0')) {
-        snprintf(ret_reason, size, "TLS_CERT_FILE and TLS_KEY_FILE belong together: set both");
-        return ERR_CONFIG;
-    }
-    if (config->jwt_secret_key[0] != '\0' && strlen(config->jwt_secret_key) < 32) {
-        snprintf(ret_reason, size, "JWT_SECRET_KEY: shorter than 32 bytes");
-        return ERR_CONFIG;
-    }
-    return 0;
+    if (config->advertise_address[0] == '\0')
+        replace(&config->advertise_address, strdup(config->bind_address));
+    return config->node_region != NULL && config->advertise_address != NULL ? 0 : ERR_MEMORY;
+}
+
+/* A value may hold anything, but what is said of it is one line. */
+static void make_one_line(char *text)
+{
+    for (; *text != '\0'; text++)
+        if (iscntrl((unsigned char)*text))
+            *text = ' ';
 }
 
 int config_read(struct config *ret_config, char *ret_reason, unsigned long reason_size)
@@ -188,8 +147,13 @@ int config_read(struct config *ret_config, char *ret_reason, unsigned long reaso
     for (size_t i = 0; rc == 0 && i < SETTINGS; i++)
         rc = read_setting(&settings[i], &config, ret_reason, reason_size);
     if (rc == 0)
-        rc = check(&config, ret_reason, reason_size);
+        rc = derive(&config);
+    if (rc == 0)
+        rc = config_check(&config, ret_reason, reason_size);
+    if (rc == ERR_MEMORY)
+        snprintf(ret_reason, reason_size, "%s", err_text(rc));
     if (rc != 0) {
+        make_one_line(ret_reason);
         config_free(&config);
         return rc;
     }

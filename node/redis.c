@@ -4,6 +4,7 @@
 #include "node/log.h"
 #include "node/mailbox.h"
 #include "node/metrics.h"
+#include "node/redis_url.h"
 #include "proto/check.h"
 #include "proto/frame.h"
 #include "proto/timestamp.h"
@@ -22,31 +23,6 @@ struct redis {
     bool told_away;
 };
 
-/* redis://[user:password@]host[:port][/db] */
-struct address {
-    char host[256], password[256];
-    int port;
-};
-
-static bool parse_url(const char *url, struct address *ret)
-{
-    struct address a = {.port = 6379};
-    if (strncmp(url, "redis://", 8) != 0)
-        return false;
-    const char *at = strrchr(url, '@'), *host = at != NULL ? at + 1 : url + 8;
-    if (at != NULL) {
-        const char *colon = memchr(url + 8, ':', (size_t)(at - url - 8));
-        const char *password = colon != NULL ? colon + 1 : url + 8;
-        snprintf(a.password, sizeof a.password, "%.*s", (int)(at - password), password);
-    }
-    size_t len = strcspn(host, ":/");
-    snprintf(a.host, sizeof a.host, "%.*s", (int)len, host);
-    if (host[len] == ':')
-        a.port = atoi(host + len + 1);
-    *ret = a;
-    return a.host[0] != '\0' && a.port > 0 && a.port < 65536;
-}
-
 static void lose(struct redis *self, const char *reason)
 {
     if (!self->told_away)
@@ -61,7 +37,7 @@ static void lose(struct redis *self, const char *reason)
     self->next_try_us = clock_boot_us() + RETRY_US;
 }
 
-static bool authenticate(struct redis *self, const struct address *address)
+static bool authenticate(struct redis *self, const struct redis_url *address)
 {
     if (address->password[0] == '\0')
         return true;
@@ -73,16 +49,13 @@ static bool authenticate(struct redis *self, const struct address *address)
 
 static bool connected(struct redis *self)
 {
-    struct address address;
+    struct redis_url address;
     struct timeval timeout = {TIMEOUT_S, 0};
     if (self->context != NULL)
         return true;
     if (clock_boot_us() < self->next_try_us)
         return false;
-    if (!parse_url(self->config->redis_url, &address)) {
-        lose(self, "REDIS_URL is not redis://[:password@]host[:port]");
-        return false;
-    }
+    CHECK(redis_url_parse(self->config->redis_url, &address)); /* as config_read did */
     self->context = redisConnectWithTimeout(address.host, address.port, timeout);
     if (self->context == NULL || self->context->err != 0 || !authenticate(self, &address)) {
         lose(self, self->context != NULL && self->context->err ? self->context->errstr : "refused");

@@ -94,8 +94,10 @@ make_certificate() {
 
 # node_write_env NAME: all that this node is started with.
 node_write_env() {
-    local name=$1 home=$NODES_HOME/$1 index setting value weight
+    local name=$1 home=$NODES_HOME/$1 index setting value weight web=${WEB_ROOT:-}
     index=$(node_index "$name") || die "no such node: $name"
+    # A tree whose web app was not built serves none; a folder that was asked for must be there.
+    [[ -n $web || ! -d $GITO_ROOT/web/dist ]] || web=$GITO_ROOT/web/dist
     weight=${NODE_WEIGHT:-$(env_get NODE_WEIGHT "$home/env")}
     mkdir -p "$home"
     (
@@ -111,7 +113,7 @@ HTTP_PORT=$((8080 + index + PORT_BASE))
 MESH_PORT=$((7400 + index + PORT_BASE))
 TLS_CERT_FILE=${TLS_CERT_FILE:-$GITO_DATA/tls/cert.pem}
 TLS_KEY_FILE=${TLS_KEY_FILE:-$GITO_DATA/tls/key.pem}
-WEB_ROOT=${WEB_ROOT:-$GITO_ROOT/web/dist}
+WEB_ROOT=$web
 END
         for setting in DATABASE_URL REDIS_URL "${NODE_SETTINGS[@]}"; do
             value=$(env_get "$setting")
