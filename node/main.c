@@ -4,6 +4,7 @@
 #include "actors/shard.h"
 #include "node/bench_planner.h"
 #include "node/bench_writer.h"
+#include "node/command.h"
 #include "node/config.h"
 #include "node/control.h"
 #include "node/edge.h"
@@ -20,10 +21,7 @@
 #include "sql/provision.h"
 #include "sql/seed.h"
 #include <czmq.h>
-#include <getopt.h>
 #include <sys/resource.h>
-
-enum exit_status { EXIT_RUN_FAILED = 1, EXIT_BAD_CONFIG = 2 };
 
 static volatile sig_atomic_t stop;
 
@@ -202,15 +200,24 @@ static __attribute__((noinline)) void start_zmq(void)
     zsys_set_max_sockets(0);
 }
 
+/* What a node cannot serve without, and a command can. */
+static int check_serving(const struct config *config)
+{
+    const char *missing = config->database_url[0] == '\0'     ? "DATABASE_URL"
+                          : config->jwt_secret_key[0] == '\0' ? "JWT_SECRET_KEY"
+                                                              : NULL;
+    if (missing == NULL)
+        return 0;
+    fprintf(stderr, "%s: must be set\n", missing);
+    return EXIT_BAD_CONFIG;
+}
+
 static int run(const struct config *config)
 {
     struct node node = {.config = config};
     char reason[512];
-    if (config->database_url[0] == '\0' || config->jwt_secret_key[0] == '\0') {
-        fprintf(stderr, "%s: must be set\n",
-                config->database_url[0] == '\0' ? "DATABASE_URL" : "JWT_SECRET_KEY");
+    if (check_serving(config) != 0)
         return EXIT_BAD_CONFIG;
-    }
     take_signals();
     raise_descriptor_limit();
     start_zmq();
@@ -240,36 +247,14 @@ static int run(const struct config *config)
 
 /* ---- one-off commands ---- */
 
-static const char usage[] =
-    "usage: gito-node [COMMAND]\n\n"
-    "Without a command it runs a node until SIGTERM. Commands, by DATABASE_ADMIN_URL:\n"
-    "  --migrate        bring the schema up to date\n"
-    "  --seed-demo      demo tenant, users, device, service account\n"
-    "  --provision --tenant T --devices N --secret-template S\n"
-    "  --provision --tenant T --service-account NAME --password PW\n"
-    "Measurements:\n"
-    "  --bench-writer SECONDS   the writer's own statement, fed from memory\n"
-    "  --bench-actors N         memory of N idle device actors\n"
-    "  --bench-planner N        slots that move as a region grows to N nodes and one\n"
-    "  --help, --version\n\n";
-
-struct command {
-    char what;
-    const char *tenant, *template, *account, *password;
-    int64_t devices, number;
-};
-
 static int provision(const struct config *config, const struct command *c, char *reason,
                      size_t size)
 {
-    if (c->tenant != NULL && c->account != NULL && c->password != NULL)
+    if (c->account != NULL)
         return provision_account(config->database_admin_url, c->tenant, c->account, c->password,
                                  reason, size);
-    if (c->tenant != NULL && c->template != NULL && c->devices > 0)
-        return provision_devices(config->database_admin_url, c->tenant, c->devices, c->template,
-                                 reason, size);
-    fputs(usage, stderr);
-    exit(EXIT_BAD_CONFIG);
+    return provision_devices(config->database_admin_url, c->tenant, c->devices, c->secret_template,
+                             reason, size);
 }
 
 /* N actors, activated and idle, in one shard; prints what they cost. */
@@ -309,101 +294,40 @@ static int run_command(const struct config *config, const struct command *c)
 {
     char reason[512] = "";
     int rc = 0;
-    switch (c->what) {
-    case 'm':
+    switch (c->kind) {
+    case COMMAND_RUN:
+        return run(config);
+    case COMMAND_CHECK:
+        return check_serving(config);
+    case COMMAND_MIGRATE:
         rc = migrate_run(config->database_admin_url, config->database_url, reason, sizeof reason);
         break;
-    case 's':
+    case COMMAND_SEED_DEMO:
         rc = seed_demo(config->database_admin_url, reason, sizeof reason);
         break;
-    case 'p':
+    case COMMAND_PROVISION:
         rc = provision(config, c, reason, sizeof reason);
         break;
-    case 'w':
+    case COMMAND_BENCH_WRITER:
         rc = bench_writer_run(config, (int)c->number);
         break;
-    case 'a':
+    case COMMAND_BENCH_ACTORS:
         rc = bench_actors(c->number);
         break;
-    case 'n':
+    case COMMAND_BENCH_PLANNER:
         rc = bench_planner_run((int)c->number);
         break;
-    default:
-        return run(config);
     }
     if (rc != 0 && reason[0] != '\0')
         fprintf(stderr, "gito-node: %s\n", reason);
-    return rc != 0 ? EXIT_RUN_FAILED : 0;
-}
-
-static void parse(int argc, char **argv, struct command *c)
-{
-    static const struct option options[] = {{"help", 0, 0, 'h'},
-                                            {"version", 0, 0, 'v'},
-                                            {"migrate", 0, 0, 'm'},
-                                            {"seed-demo", 0, 0, 's'},
-                                            {"provision", 0, 0, 'p'},
-                                            {"bench-writer", 1, 0, 'w'},
-                                            {"bench-actors", 1, 0, 'a'},
-                                            {"bench-planner", 1, 0, 'n'},
-                                            {"tenant", 1, 0, 'T'},
-                                            {"devices", 1, 0, 'D'},
-                                            {"secret-template", 1, 0, 'S'},
-                                            {"service-account", 1, 0, 'A'},
-                                            {"password", 1, 0, 'P'},
-                                            {0}};
-    for (int o; (o = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
-        switch (o) {
-        case 'h':
-            fputs(usage, stdout);
-            config_help();
-            exit(0);
-        case 'v':
-            puts("gito-node " GITO_VERSION);
-            exit(0);
-        case 'm':
-        case 's':
-        case 'p':
-            c->what = (char)o;
-            break;
-        case 'w':
-        case 'a':
-        case 'n':
-            c->what = (char)o;
-            c->number = atoll(optarg);
-            break;
-        case 'T':
-            c->tenant = optarg;
-            break;
-        case 'D':
-            c->devices = atoll(optarg);
-            break;
-        case 'S':
-            c->template = optarg;
-            break;
-        case 'A':
-            c->account = optarg;
-            break;
-        case 'P':
-            c->password = optarg;
-            break;
-        default:
-            fputs(usage, stderr);
-            exit(EXIT_BAD_CONFIG);
-        }
-    }
-    if (optind < argc) {
-        fputs(usage, stderr);
-        exit(EXIT_BAD_CONFIG);
-    }
+    return rc == 0 ? 0 : rc == ERR_CONFIG ? EXIT_BAD_CONFIG : EXIT_RUN_FAILED;
 }
 
 int main(int argc, char **argv)
 {
     struct config config;
-    struct command command = {0};
+    struct command command = command_parse(argc, argv);
     char reason[512];
-    parse(argc, argv, &command);
     if (config_read(&config, reason, sizeof reason) != 0) {
         fprintf(stderr, "%s\n", reason);
         return EXIT_BAD_CONFIG;

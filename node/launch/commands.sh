@@ -20,7 +20,6 @@ prepare_cluster() {
     postgres_up
     redis_up
     keep_settings
-    make_certificate
     node_write_env "$first"
     logged "migrating the database" "$GITO_DATA/migrate.log" \
         with_admin_env "$first" "$NODE_PROGRAM" --migrate
@@ -77,16 +76,24 @@ stay_in_foreground() {
     exit "$status"
 }
 
-# The nodes of this `up`: the one that was wanted, or all.
+# The nodes of this `up`: the one that was wanted, or all. Their list is a draft until it is kept.
 choose_nodes() {
     local list=$1 wanted=$2
-    if [[ -n $list || ! -s $GITO_DATA/nodes.list ]]; then nodes_keep "${list:-$NODES_DEFAULT}"; fi
+    rm -f "$NODES_LIST.next"
+    [[ ! -s $NODES_LIST ]] || cp -- "$NODES_LIST" "$NODES_LIST.next"
+    NODES_LIST+=.next
+    if [[ -n $list || ! -s $NODES_LIST ]]; then nodes_keep "${list:-$NODES_DEFAULT}"; fi
     if [[ -n $wanted ]]; then
         nodes_add "$wanted"
         NAMES=("$wanted")
     else
         mapfile -t NAMES < <(nodes_all)
     fi
+}
+
+keep_nodes() {
+    mv -- "$NODES_LIST" "${NODES_LIST%.next}"
+    NODES_LIST=${NODES_LIST%.next}
 }
 
 any_node_runs() {
@@ -123,6 +130,10 @@ command_up() {
     packages_install "${PACKAGES_UP[@]}"
     build_node
     build_web
+    make_certificate
+    resolve_files
+    check_settings "${NAMES[@]}"
+    keep_nodes
     trap 'exit 130' INT TERM HUP PIPE
     trap stop_started EXIT
     prepare_cluster "${NAMES[0]}" "$demo"

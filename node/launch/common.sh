@@ -21,7 +21,7 @@ PORT_BASE=$((10#$PORT_BASE))
 }
 PG_PORT=$((5433 + PORT_BASE))
 REDIS_PORT=$((6380 + PORT_BASE))
-ENV_FILE=$GITO_DATA/.env
+KEPT_FILE=$GITO_DATA/.env
 export GITO_DATA
 
 # wait_until SECONDS COMMAND...: 0 as soon as the command succeeds, 1 at the deadline.
@@ -38,20 +38,20 @@ random_hex() { openssl rand -hex "$1"; }
 
 # env_get NAME [FILE]: the value kept in .env; empty when there is none.
 env_get() {
-    local file=${2:-$ENV_FILE}
+    local file=${2:-$KEPT_FILE}
     [[ -r $file ]] || return 0
     sed -n "s/^$1=//p" "$file" | tail -n 1
 }
 
 # env_put NAME VALUE: kept for the next `up`; the file holds secrets, so it is its owner's alone.
 env_put() {
-    local next=$ENV_FILE.next
+    local next=$KEPT_FILE.next
     (
         umask 077
-        { [[ ! -r $ENV_FILE ]] || grep -v "^$1=" "$ENV_FILE" || true; } >"$next"
+        { [[ ! -r $KEPT_FILE ]] || grep -v "^$1=" "$KEPT_FILE" || true; } >"$next"
         printf '%s=%s\n' "$1" "$2" >>"$next"
     )
-    mv -- "$next" "$ENV_FILE"
+    mv -- "$next" "$KEPT_FILE"
 }
 
 # url_password URL: the password inside scheme://user:password@host, or nothing.

@@ -1,15 +1,12 @@
-# Node processes: their environment, their start, their readiness and their end.
+# Node processes: their list, their start, their readiness and their end.
 
 NODES_HOME=$GITO_DATA/nodes
+NODES_LIST=$GITO_DATA/nodes.list
 NODES_DEFAULT=eu-1,eu-2,us-1
 NODES_MAX=64
 NODE_READY_DEADLINE_S=${GITO_READY_DEADLINE_S:-120}
 NODE_STOP_DEADLINE_S=30
 NODE_DRAIN_SECONDS_DEFAULT=30
-# Settings that are kept in .env once given, so that a node started again has them too: all that
-# the node knows, less those that this file makes itself. A weight is a node's own, kept with it.
-mapfile -t NODE_SETTINGS < <(sed -n 's/^[A-Z]* ([a-z_]*, "\([A-Z_]*\)".*/\1/p' "$GITO_ROOT/node/config.def" |
-    grep -vxE 'DATABASE_URL|DATABASE_ADMIN_URL|REDIS_URL|NODE_ID|NODE_REGION|NODE_WEIGHT|(MQTT|MQTTS|HTTP|MESH)_PORT|TLS_.*|WEB_ROOT')
 
 node_check_name() {
     [[ $1 =~ ^[a-z0-9]+(-[a-z0-9]+)+$ && ${#1} -le 63 ]] ||
@@ -31,7 +28,7 @@ nodes_keep() {
         node_gone "$name" || [[ ${place[$name]:-} == "$(node_index "$name")" ]] ||
             die "$name is running and would lose its ports: keep its place in --nodes, or stop it first"
     done
-    printf '%s\n' ${1//,/ } >"$GITO_DATA/nodes.list"
+    printf '%s\n' ${1//,/ } >"$NODES_LIST"
 }
 
 # nodes_add NAME: to the end of the list, unless it is there.
@@ -39,13 +36,13 @@ nodes_add() {
     node_index "$1" >/dev/null && return 0
     node_check_name "$1"
     (($(nodes_all | wc -l) < NODES_MAX)) || die "there are $NODES_MAX nodes already"
-    printf '%s\n' "$1" >>"$GITO_DATA/nodes.list"
+    printf '%s\n' "$1" >>"$NODES_LIST"
 }
 
 # The regions in the order of their first mention, with a comma between each two.
 nodes_regions() { nodes_all | sed 's/-[^-]*$//' | awk '!seen[$0]++' | paste -sd, -; }
 
-nodes_all() { cat "$GITO_DATA/nodes.list" 2>/dev/null || true; }
+nodes_all() { cat "$NODES_LIST" 2>/dev/null || true; }
 
 # node_index NAME: its place in the list, from 0; fails when it is not there.
 node_index() {
@@ -73,64 +70,15 @@ node_ready() {
 # Ready, or dead: either ends the wait for it.
 node_settled() { node_ready "$1" || node_gone "$1"; }
 
-keep_settings() {
-    local name
-    for name in "${NODE_SETTINGS[@]}"; do
-        [[ -z ${!name:-} ]] || env_put "$name" "${!name}"
-    done
-    [[ -n $(env_get JWT_SECRET_KEY) ]] || env_put JWT_SECRET_KEY "$(random_hex 32)"
-}
-
-make_certificate() {
-    local folder=$GITO_DATA/tls
-    [[ ! -s $folder/key.pem || ! -s $folder/cert.pem ]] || return 0
-    mkdir -p -m 700 "$folder"
-    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -sha256 -days 825 \
-        -subj /CN=localhost -addext subjectAltName=DNS:localhost,IP:127.0.0.1 \
-        -keyout "$folder/key.pem" -out "$folder/cert.pem" 2>"$folder/openssl.log" ||
-        die "could not make a certificate: see $folder/openssl.log"
-    chmod 600 "$folder/key.pem"
-}
-
-# node_write_env NAME: all that this node is started with.
-node_write_env() {
-    local name=$1 home=$NODES_HOME/$1 index setting value weight web=${WEB_ROOT:-}
-    index=$(node_index "$name") || die "no such node: $name"
-    # A tree whose web app was not built serves none; a folder that was asked for must be there.
-    [[ -n $web || ! -d $GITO_ROOT/web/dist ]] || web=$GITO_ROOT/web/dist
-    weight=${NODE_WEIGHT:-$(env_get NODE_WEIGHT "$home/env")}
-    mkdir -p "$home"
-    (
-        umask 077
-        cat >"$home/env" <<END
-GITO_NODE_HOME=$home
-NODE_ID=$name
-NODE_REGION=${name%-*}
-CLUSTER_REGIONS=$(nodes_regions)
-MQTT_PORT=$((1883 + index + PORT_BASE))
-MQTTS_PORT=$((8883 + index + PORT_BASE))
-HTTP_PORT=$((8080 + index + PORT_BASE))
-MESH_PORT=$((7400 + index + PORT_BASE))
-TLS_CERT_FILE=${TLS_CERT_FILE:-$GITO_DATA/tls/cert.pem}
-TLS_KEY_FILE=${TLS_KEY_FILE:-$GITO_DATA/tls/key.pem}
-WEB_ROOT=$web
-END
-        for setting in DATABASE_URL REDIS_URL "${NODE_SETTINGS[@]}"; do
-            value=$(env_get "$setting")
-            [[ -z $value ]] || printf '%s=%s\n' "$setting" "$value"
-        done >>"$home/env"
-        [[ -z $weight ]] || printf 'NODE_WEIGHT=%s\n' "$weight" >>"$home/env"
-    )
-}
-
 # with_node_env NAME COMMAND...: becomes the command, in the node's environment; call it in a
 # subshell. The administrator's address is not part of it: who serves requests never has it. What
 # a shell starts in the background ignores SIGINT, which is how a node is told to leave.
 with_node_env() {
     local -a settings
     mapfile -t settings <"$NODES_HOME/$1/env"
+    cd "$NODES_HOME/$1"
     shift
-    exec env --default-signal=INT -u DATABASE_ADMIN_URL -u GITO_NODE "${settings[@]}" "$@"
+    exec env --default-signal=INT -u DATABASE_ADMIN_URL -u ENV_FILE -u GITO_NODE "${settings[@]}" "$@"
 }
 
 with_admin_env() {
@@ -150,9 +98,8 @@ node_start() {
     say "starting $name"
     STARTED_NODES+=("$name")
     (
-        cd "$home"
-        with_node_env "$name" setsid "$NODE_PROGRAM" >>log 2>&1 </dev/null 8>&- &
-        printf '%s\n' $! >pid
+        with_node_env "$name" setsid "$NODE_PROGRAM" >>"$home/log" 2>&1 </dev/null 8>&- &
+        printf '%s\n' $! >"$home/pid"
     )
     wait_until 5 node_begun "$name" || true
 }

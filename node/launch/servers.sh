@@ -146,7 +146,7 @@ postgres_up() {
         env_put DATABASE_ADMIN_URL "${DATABASE_ADMIN_URL:-$DATABASE_URL}"
         say "using the PostgreSQL that DATABASE_URL names"
     elif [[ -n $(env_get DATABASE_URL) ]] && ! is_private_postgres; then
-        say "using the PostgreSQL that $ENV_FILE names"
+        say "using the PostgreSQL that $KEPT_FILE names"
     else
         postgres_start
         postgres_make_database
@@ -196,7 +196,7 @@ redis_up() {
         env_put REDIS_URL "$REDIS_URL"
         say "using the Redis that REDIS_URL names"
     elif [[ -n $(env_get REDIS_URL) ]] && ! is_private_redis; then
-        say "using the Redis that $ENV_FILE names"
+        say "using the Redis that $KEPT_FILE names"
     else
         redis_start
     fi
