@@ -131,6 +131,18 @@ static int derive(struct config *config)
     return config->node_region != NULL && config->advertise_address != NULL ? 0 : ERR_MEMORY;
 }
 
+/* An address goes into URLs, where IPv6 has brackets: it has them from here on. */
+static int bracket(const char **address)
+{
+    char *text = NULL;
+    if (strchr(*address, ':') == NULL || **address == '[')
+        return 0;
+    if (asprintf(&text, "[%s]", *address) < 0)
+        return ERR_MEMORY;
+    replace(address, text);
+    return 0;
+}
+
 /* A value may hold anything, but what is said of it is one line. */
 static void make_one_line(char *text)
 {
@@ -150,6 +162,8 @@ int config_read(struct config *ret_config, char *ret_reason, unsigned long reaso
         rc = derive(&config);
     if (rc == 0)
         rc = config_check(&config, ret_reason, reason_size);
+    if (rc == 0)
+        rc = bracket(&config.advertise_address);
     if (rc == ERR_MEMORY)
         snprintf(ret_reason, reason_size, "%s", err_text(rc));
     if (rc != 0) {

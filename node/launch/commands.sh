@@ -27,22 +27,21 @@ prepare_cluster() {
         with_admin_env "$first" "$NODE_PROGRAM" --seed-demo
 }
 
-dashboard_of() { printf 'http://127.0.0.1:%s/' "$(env_get HTTP_PORT "$NODES_HOME/$1/env")"; }
-
 # print_welcome DEMO NAME...: the first node's addresses, and where the others' dashboards are.
 print_welcome() {
-    local demo=$1 first=$2 name
+    local demo=$1 first=$2 name host
     shift 2
-    printf '\nDashboard  %s\n' "$(dashboard_of "$first")"
+    host=$(node_host "$first" | tr -d '[]')
+    printf '\nDashboard  %s/\n' "$(node_url "$first")"
     if (($# > 0)); then
         printf '%-10s' 'Others'
-        for name in "$@"; do printf ' %s %s' "$name" "$(dashboard_of "$name")"; done
+        for name in "$@"; do printf ' %s %s/' "$name" "$(node_url "$name")"; done
         printf '\n'
     fi
     if [[ -n $demo ]]; then
         cat <<END
 Login      admin@gito.demo / admin123   (operator: ops@gito.demo / ops123)
-Publish    mosquitto_pub -h 127.0.0.1 -p $(env_get MQTT_PORT "$NODES_HOME/$first/env") -u admin -P admin-password -q 1 -t 00000000-0000-0000-0000-000000000001/devices/00000000-0000-0000-0000-000000000100/telemetry -m '{"temperature":21.5}'
+Publish    mosquitto_pub -h $host -p $(env_get MQTT_PORT "$NODES_HOME/$first/env") -u admin -P admin-password -q 1 -t 00000000-0000-0000-0000-000000000001/devices/00000000-0000-0000-0000-000000000100/telemetry -m '{"temperature":21.5}'
 END
     fi
     printf '\n'

@@ -60,12 +60,19 @@ node_pid() {
 node_running() { node_pid "$1" >/dev/null; }
 node_gone() { ! node_running "$1"; }
 
-node_ready() {
-    local env=$NODES_HOME/$1/env address
-    address=$(env_get BIND_ADDRESS "$env")
-    [[ -n $address && $address != 0.0.0.0 ]] || address=127.0.0.1
-    curl -fs -o /dev/null --max-time 2 "http://$address:$(env_get HTTP_PORT "$env")/readyz"
+# node_host NAME: where this machine reaches the node, as a URL has it.
+node_host() {
+    local address
+    address=$(env_get BIND_ADDRESS "$NODES_HOME/$1/env")
+    case $address in
+    '' | 0.0.0.0) printf '127.0.0.1' ;;
+    ::) printf '[::1]' ;;
+    *:*) printf '[%s]' "$address" ;;
+    *) printf '%s' "$address" ;;
+    esac
 }
+node_url() { printf 'http://%s:%s' "$(node_host "$1")" "$(env_get HTTP_PORT "$NODES_HOME/$1/env")"; }
+node_ready() { curl -gfs -o /dev/null --max-time 2 "$(node_url "$1")/readyz"; }
 
 # Ready, or dead: either ends the wait for it.
 node_settled() { node_ready "$1" || node_gone "$1"; }

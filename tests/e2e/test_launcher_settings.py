@@ -5,6 +5,7 @@ import subprocess
 
 import cluster
 import pytest
+from cluster import DEVICE, SERVICE_ACCOUNT, TENANT, Gito
 from conftest import bring_up, take_down
 
 
@@ -90,3 +91,28 @@ def test_an_env_file_of_the_user_is_not_read_by_nodes_of_the_launcher(one):
     assert up(one, ENV_FILE=os.path.join(one.data, ".env")).returncode == 0
     with open("/proc/%d/environ" % one.node_pid(), "rb") as environ:
         assert b"ENV_FILE=" not in environ.read()
+
+
+def test_a_cluster_on_ipv6_knows_its_nodes_addresses():
+    """The launcher, clients and the mesh each build their URLs: IPv6 has brackets there."""
+    gito = Gito(nodes="eu-1,eu-2", environment={"BIND_ADDRESS": "::1"})
+    gito.host = "[::1]"
+    try:
+        welcome = gito.up().stdout
+        assert gito.http_url + "/" in welcome and "mosquitto_pub -h ::1 -p" in welcome
+        found = [node["endpoints"]["mqtt"] for node in gito.api("GET", "/cluster/endpoints")["data"]]
+        assert found == ["mqtt://[::1]:%d" % gito.at(node).mqtt_port for node in gito.nodes]
+        for node in gito.nodes:  # one of the two has the device's actor: the other asks by the mesh
+            command = ["mosquitto_pub", "-h", "::1", "-p", str(gito.at(node).mqtt_port), "-u",
+                       SERVICE_ACCOUNT[0], "-P", SERVICE_ACCOUNT[1], "-q", "1", "-m",
+                       '{"temperature":21.5}', "-t", "%s/devices/%s/telemetry" % (TENANT, DEVICE)]
+            assert subprocess.run(command, timeout=30).returncode == 0
+    finally:
+        gito.destroy()
+
+
+def test_nodes_that_listen_everywhere_tell_where_they_are(make_gito):
+    gito = make_gito(nodes="eu-1", environment={"BIND_ADDRESS": "0.0.0.0",
+                                                "ADVERTISE_ADDRESS": "127.0.0.2"})
+    endpoints = gito.api("GET", "/cluster/endpoints")["data"][0]["endpoints"]
+    assert endpoints["http"] == "http://127.0.0.2:%d" % gito.http_port

@@ -139,6 +139,7 @@ static void addresses_are_such_as_can_be_listened_on_and_reached(void **state)
         setenv("BIND_ADDRESS", i % 2 == 0 ? "0.0.0.0" : "::", 1);
         setenv("ADVERTISE_ADDRESS", hosts[i], 1);
         read_all(&config);
+        assert_string_equal(config.advertise_address, i == 1 ? "[fd00::1]" : hosts[i]);
         config_free(&config);
     }
 }
