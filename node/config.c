@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 struct setting {
     const char *name, *fallback, *help;
@@ -44,24 +45,40 @@ static char *trim(char *text)
     return text;
 }
 
-/* NAME=value lines; what the environment has already wins. */
-static int read_env_file(const char *path, char *ret_reason, size_t size)
+static int read_lines(FILE *file)
 {
     char line[4096];
-    FILE *file = fopen(path, "re");
-    if (file == NULL) {
-        snprintf(ret_reason, size, "ENV_FILE: could not open \"%s\": %s", path, strerror(errno));
-        return ERR_CONFIG;
-    }
     while (fgets(line, sizeof line, file) != NULL) {
         char *name = trim(line), *equals = strchr(name, '=');
         if (*name == '#' || equals == NULL)
             continue;
         *equals = '\0';
-        setenv(trim(name), trim(equals + 1), 0);
+        setenv(trim(name), trim(equals + 1), 0); /* what the environment has already wins */
     }
-    fclose(file);
-    return 0;
+    return ferror(file) ? errno : 0;
+}
+
+/* NAME=value lines of the file that ENV_FILE names, or else of .env, which need not be there; a
+ * folder of that name belongs to others (Python's environments are such). */
+static int read_env_file(char *ret_reason, size_t size)
+{
+    struct stat info;
+    const char *given = getenv("ENV_FILE"), *path = given;
+    if (given == NULL || *given == '\0') {
+        path = ".env";
+        if (stat(path, &info) != 0 ? errno == ENOENT : S_ISDIR(info.st_mode))
+            return 0;
+    }
+    FILE *file = fopen(path, "re");
+    int error = file == NULL ? errno : read_lines(file);
+    if (file != NULL)
+        fclose(file);
+    if (error == 0)
+        return 0;
+    snprintf(ret_reason, size, "%s\"%s\": %s",
+             path == given ? "ENV_FILE: could not read " : "could not read ", path,
+             strerror(error));
+    return ERR_CONFIG;
 }
 
 static int read_number(const struct setting *s, const char *text, int64_t *ret, char *ret_reason,
@@ -154,8 +171,7 @@ static void make_one_line(char *text)
 int config_read(struct config *ret_config, char *ret_reason, unsigned long reason_size)
 {
     struct config config = {0};
-    const char *env_file = getenv("ENV_FILE");
-    int rc = env_file != NULL ? read_env_file(env_file, ret_reason, reason_size) : 0;
+    int rc = read_env_file(ret_reason, reason_size);
     for (size_t i = 0; rc == 0 && i < SETTINGS; i++)
         rc = read_setting(&settings[i], &config, ret_reason, reason_size);
     if (rc == 0)
@@ -185,7 +201,7 @@ void config_free(struct config *self)
 
 void config_help(void)
 {
-    puts("Settings, from the environment or the file that ENV_FILE names:\n");
+    puts("Settings, from the environment, else from the file that ENV_FILE names (.env):\n");
     for (size_t i = 0; i < SETTINGS; i++)
         printf("  %-26s %s%s%s%s\n", settings[i].name, settings[i].help,
                settings[i].fallback[0] != '\0' ? " (" : "", settings[i].fallback,

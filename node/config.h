@@ -2,7 +2,8 @@
 /*
  * config - the node's settings, from the environment and an .env file.
  *
- * In:    environment; for names that it does not set, the file that ENV_FILE names.
+ * In:    environment; for names that it does not set, the file that ENV_FILE names, or .env in the
+ *        working directory where there is one.
  * Out:   one struct, read-only from then on, that every thread may read.
  * Owner: main.
  * Holds: a wrong value is one clear line; nothing starts with half a configuration.

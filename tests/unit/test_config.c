@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -103,6 +104,7 @@ static void a_wrong_value_is_one_line_that_names_it(void **state)
     refused("JWT_SECRET_KEY", "short");
     refused("TLS_CERT_FILE", "/x");
     refused("ENV_FILE", "/nothing/there");
+    refused("ENV_FILE", "/tmp");
     refused("RATE_LIMIT_PER_MINUTE", "1\n2");
 }
 
@@ -230,8 +232,42 @@ static void the_environment_wins_over_the_file(void **state)
     config_free(&config); /* twice is once */
 }
 
+static void without_env_file_the_folders_own_is_read(void **state)
+{
+    (void)state;
+    struct config config;
+    char folder[] = "/tmp/test-config-XXXXXX", reason[256];
+    assert_non_null(mkdtemp(folder));
+    assert_int_equal(chdir(folder), 0);
+    read_all(&config); /* there is none */
+    config_free(&config);
+    assert_int_equal(mkdir(".env", 0700), 0);
+    read_all(&config); /* a folder is none */
+    config_free(&config);
+    assert_int_equal(rmdir(".env"), 0);
+    FILE *file = fopen(".env", "w");
+    fputs("NODE_ID=ap-2\nHTTP_PORT=2001\nMQTT_PORT=none\n", file);
+    fclose(file);
+    setenv("HTTP_PORT", "3001", 1);
+    assert_int_equal(config_read(&config, reason, sizeof reason), ERR_CONFIG);
+    setenv("MQTT_PORT", "3000", 1);
+    read_all(&config);
+    assert_string_equal(config.node_id, "ap-2");
+    assert_int_equal(config.http_port, 3001);
+    config_free(&config);
+    clearenv();
+    setenv("ENV_FILE", "/dev/null", 1); /* instead of it */
+    read_all(&config);
+    assert_string_equal(config.node_id, "eu-1");
+    config_free(&config);
+    unlink(".env");
+    assert_int_equal(chdir("/"), 0);
+    rmdir(folder);
+}
+
 int main(void)
 {
+    assert_int_equal(chdir("/"), 0); /* away from any .env */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(nothing_set_gives_the_defaults, clear),
         cmocka_unit_test_setup(the_environment_is_read, clear),
@@ -243,6 +279,7 @@ int main(void)
         cmocka_unit_test(the_parts_of_a_redis_url),
         cmocka_unit_test_setup(files_are_there_and_can_be_read, clear),
         cmocka_unit_test_setup(the_environment_wins_over_the_file, clear),
+        cmocka_unit_test_setup(without_env_file_the_folders_own_is_read, clear),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
