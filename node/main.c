@@ -318,8 +318,8 @@ static int run_command(const struct config *config, const struct command *c)
         rc = bench_planner_run((int)c->number);
         break;
     }
-    if (rc != 0 && reason[0] != '\0')
-        fprintf(stderr, "gito-node: %s\n", reason);
+    if (reason[0] != '\0')
+        fprintf(rc != 0 ? stderr : stdout, "gito-node: %s\n", reason);
     return rc == 0 ? 0 : rc == ERR_CONFIG ? EXIT_BAD_CONFIG : EXIT_RUN_FAILED;
 }
 

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <openssl/rand.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Numbers and their ids, as a table to select from; $2 is how many. */
@@ -26,11 +27,12 @@ static int open_for_tenant(struct admin *db, const char *admin_url, const char *
                            char *ret_reason, size_t reason_size)
 {
     struct uuid id;
+    *db = (struct admin){.reason = ret_reason, .reason_size = reason_size};
+    if (uuid_parse(tenant, strlen(tenant), &id) != 0)
+        return admin_fail(db, ERR_CONFIG, "the tenant is not a UUID: %s", tenant);
     int rc = admin_open(db, admin_url, ret_reason, reason_size);
     if (rc != 0)
         return rc;
-    if (uuid_parse(tenant, strlen(tenant), &id) != 0)
-        return admin_fail(db, ERR_CONFIG, "the tenant is not a UUID: %s", tenant);
     admin_run(db, "begin", "BEGIN");
     return admin_do(db, "make the tenant",
                     "INSERT INTO tenants (id, name) VALUES ($1::uuid, 'Tenant ' || $1::uuid::text) "
@@ -58,6 +60,19 @@ static void refuse_foreign(struct admin *db, const char *const values[2])
     PQclear(foreign);
 }
 
+/* How many of them were not there before. */
+static long make_devices(struct admin *db, const char *const values[2])
+{
+    PGresult *made =
+        admin_query(db, "make the devices",
+                    "INSERT INTO devices (id, tenant_id, name) SELECT id, $1::uuid, 'Device ' || n "
+                    "FROM " NUMBERED "ON CONFLICT DO NOTHING",
+                    2, values);
+    long count = made != NULL ? atol(PQcmdTuples(made)) : 0;
+    PQclear(made);
+    return count;
+}
+
 int provision_devices(const char *admin_url, const char *tenant, int64_t count,
                       const char *secret_template, char *ret_reason, size_t reason_size)
 {
@@ -73,17 +88,20 @@ int provision_devices(const char *admin_url, const char *tenant, int64_t count,
     if (open_for_tenant(&db, admin_url, tenant, ret_reason, reason_size) != 0)
         return finish(&db);
     refuse_foreign(&db, values);
-    admin_do(&db, "make the devices",
-             "INSERT INTO devices (id, tenant_id, name) SELECT id, $1::uuid, 'Device ' || n "
-             "FROM " NUMBERED "ON CONFLICT DO NOTHING",
-             2, values);
+    long made = make_devices(&db, values);
     admin_do(&db, "make their credentials",
              "INSERT INTO device_credentials (device_id, tenant_id, secret_hash) "
              "SELECT id, $1::uuid, sha256(convert_to(replace($3, '{n}', n::text), 'UTF8')) "
              "FROM " NUMBERED "ON CONFLICT DO NOTHING",
              3, values);
     admin_run(&db, "gather statistics", "ANALYZE devices, device_credentials");
-    return finish(&db);
+    int rc = finish(&db);
+    if (rc == 0)
+        snprintf(
+            ret_reason, reason_size,
+            "tenant %s: %s devices from 00000000-0000-4000-8000-000000000000 on, %ld of them new",
+            tenant, number, made);
+    return rc;
 }
 
 int provision_account(const char *admin_url, const char *tenant, const char *username,
@@ -108,5 +126,9 @@ int provision_account(const char *admin_url, const char *tenant, const char *use
     if (made != NULL && PQntuples(made) == 0)
         admin_fail(&db, ERR_REFUSED, "service account %s belongs to another tenant", username);
     PQclear(made);
-    return finish(&db);
+    int rc = finish(&db);
+    if (rc == 0)
+        snprintf(ret_reason, reason_size, "tenant %s: service account %s has this password", tenant,
+                 username);
+    return rc;
 }

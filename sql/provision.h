@@ -15,10 +15,10 @@
 
 /* `count` devices with ids 00000000-0000-4000-8000-NNNNNNNNNNNN from 0, each with the secret that
  * `secret_template` gives ("{n}" is the number). `tenant` is a UUID and is made when missing.
- * 0, or a negative error with its sentence in `ret_reason`. */
+ * 0 with what was done in `ret_reason`, or a negative error with its sentence there. */
 int provision_devices(const char *admin_url, const char *tenant, int64_t count,
                       const char *secret_template, char *ret_reason, size_t reason_size) MUST_CHECK;
-/* A service account with all rights in `tenant` (made when missing). */
+/* A service account with all rights in `tenant` (made when missing). Returns the same. */
 int provision_account(const char *admin_url, const char *tenant, const char *username,
                       const char *password, char *ret_reason, size_t reason_size) MUST_CHECK;
 

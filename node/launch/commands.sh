@@ -211,8 +211,31 @@ command_bench() {
     exec /usr/bin/python3 tests/bench/bench.py "$@"
 }
 
+# provision_options WORD...: every one is an option of provision, and none is missing. Their values
+# are for the node's program to judge.
+provision_options() {
+    local -a given=()
+    while (($#)); do
+        case ${1%%=*} in
+        --tenant | --devices | --secret-template | --service-account | --password) ;;
+        *) usage_error "unknown option of provision: $1" ;;
+        esac
+        given+=("${1%%=*}")
+        if [[ $1 != *=* ]]; then
+            (($# >= 2)) || usage_error "$1 needs a value"
+            shift
+        fi
+        shift
+    done
+    case $(printf '%s\n' ${given[@]+"${given[@]}"} | sort | paste -sd ' ') in
+    '--devices --secret-template --tenant' | '--password --service-account --tenant') ;;
+    *) usage_error "provision needs a tenant's devices and their secrets, or a service account and its password" ;;
+    esac
+}
+
 command_provision() {
     local first
+    provision_options "$@"
     first=$(nodes_all | head -n 1)
     [[ -n $first && -r $NODES_HOME/$first/env ]] || die "nothing was started in $GITO_DATA: run ./gito up first"
     build_node

@@ -138,8 +138,29 @@ def test_given_servers_are_used_and_none_is_started(make_gito):
 
 def test_wrong_words_are_told_with_exit_status_2(g):
     for words in (["fly"], ["up", "--fast"], ["up", "--nodes"], ["up", "--nodes", "Bad Name"],
-                  ["down", "--node"], ["status", "x"], ["test", "nothing"], []):
+                  ["down", "--node"], ["status", "x"], ["test", "nothing"], [],
+                  ["provision"], ["provision", "--version"], ["provision", "--migrate"],
+                  ["provision", "--tenant"], ["provision", "--tenant", "t", "--devices", "1"],
+                  ["provision", "--tenant=t", "--service-account=a", "--password=p", "more"]):
         result = g.launcher(*words, check=False)
         assert result.returncode == 2, words
         assert "usage: ./gito" in result.stdout, words
     assert g.launcher("--help").returncode == 0
+
+
+def test_provision_tells_what_it_made(make_gito):
+    gito = make_gito(nodes="eu-1", demo=False)
+    devices = ["provision", "--tenant", cluster.TENANT, "--secret-template", "s{n}", "--devices"]
+    assert "3 devices" in gito.launcher(*devices, "3").stdout
+    assert "5 devices" in (output := gito.launcher(*devices, "5").stdout)
+    assert "2 of them new" in output.splitlines()[-1]
+    assert gito.sql("SELECT count(*) FROM devices") == [(5,)]
+    account = ["--service-account=load", "--password=pw"]
+    output = gito.launcher("provision", "--tenant", cluster.TENANT, *account).stdout
+    assert "service account load" in output.splitlines()[-1]
+    for number in ("3x", "0", "-1", "1e3", "10000001", ""):
+        result = gito.launcher(*devices, number, check=False)
+        assert result.returncode == 2, number
+        assert "--devices: " in result.stdout and "usage" not in result.stdout
+    result = gito.launcher("provision", "--tenant", "x", *account, check=False)
+    assert result.returncode == 2 and "not a UUID" in result.stdout

@@ -103,6 +103,8 @@ static void provisioning_keeps_what_exists(void **state)
                      0);
     assert_int_equal(
         provision_devices(pg.admin_url, OTHER, 12, "new-{n}-{n}", reason, sizeof reason), 0);
+    assert_non_null(strstr(reason, "12 devices"));
+    assert_non_null(strstr(reason, " 2 of them new"));
     assert_int_equal(number(&admin, "SELECT count(*) FROM devices WHERE tenant_id = '" OTHER "'"),
                      12);
     assert_int_equal(
