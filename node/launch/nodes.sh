@@ -10,15 +10,17 @@ NODE_DRAIN_SECONDS_DEFAULT=30
 
 node_check_name() {
     [[ $1 =~ ^[a-z0-9]+(-[a-z0-9]+)+$ && ${#1} -le 63 ]] ||
-        usage_error "not a node name (region-number): $1"
+        usage_error "not a node name (region-number): \"$1\""
 }
 
 # nodes_keep LIST: checks the names and keeps their order, which gives each node its ports. A node
 # that runs keeps its place: it listens on them.
 nodes_keep() {
     local name index=0
+    local -a names
     local -A place=()
-    for name in ${1//,/ }; do
+    mapfile -t -d , names < <(printf '%s,' "$1")
+    for name in "${names[@]}"; do
         node_check_name "$name"
         [[ -z ${place[$name]:-} ]] || usage_error "node named twice: $name"
         place[$name]=$((index++))
@@ -28,7 +30,7 @@ nodes_keep() {
         node_gone "$name" || [[ ${place[$name]:-} == "$(node_index "$name")" ]] ||
             die "$name is running and would lose its ports: keep its place in --nodes, or stop it first"
     done
-    printf '%s\n' ${1//,/ } >"$NODES_LIST"
+    printf '%s\n' "${names[@]}" >"$NODES_LIST"
 }
 
 # nodes_add NAME: to the end of the list, unless it is there.

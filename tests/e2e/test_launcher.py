@@ -136,16 +136,26 @@ def test_given_servers_are_used_and_none_is_started(make_gito):
     assert gito.is_ready()
 
 
+WRONG_WORDS = [
+    [], ["fly"], ["fly", "--help"], ["down", "--node"], ["status", "x"], ["test", "nothing"],
+    ["up", "--fast"], ["up", "--nodes"], ["up", "--node", "eu-1,eu-2"],
+    ["provision"], ["provision", "--version"], ["provision", "--migrate"],
+    ["provision", "--tenant"], ["provision", "--tenant", "t", "--devices", "1"],
+    ["provision", "--tenant=t", "--service-account=a", "--password=p", "more"]]
+WRONG_LISTS = ["Bad Name", "eu-1,,eu-2", "eu-1,", ",eu-1", "eu-1 eu-2", "eu-1\neu-2", "eu-1,eu-1"]
+
+
 def test_wrong_words_are_told_with_exit_status_2(g):
-    for words in (["fly"], ["up", "--fast"], ["up", "--nodes"], ["up", "--nodes", "Bad Name"],
-                  ["down", "--node"], ["status", "x"], ["test", "nothing"], [],
-                  ["provision"], ["provision", "--version"], ["provision", "--migrate"],
-                  ["provision", "--tenant"], ["provision", "--tenant", "t", "--devices", "1"],
-                  ["provision", "--tenant=t", "--service-account=a", "--password=p", "more"]):
+    for words in WRONG_WORDS + [["up", "--detach", "--nodes", names] for names in WRONG_LISTS]:
         result = g.launcher(*words, check=False)
         assert result.returncode == 2, words
         assert "usage: ./gito" in result.stdout, words
-    assert g.launcher("--help").returncode == 0
+
+
+def test_help_is_given_for_every_command(g):
+    for command in ("up", "down", "status", "test", "bench", "provision"):
+        assert "usage: ./gito" in g.launcher(command, "--help").stdout
+    assert g.launcher("--help").stdout == g.launcher("status", "-h").stdout
 
 
 def test_provision_tells_what_it_made(make_gito):
