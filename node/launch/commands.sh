@@ -103,12 +103,23 @@ any_node_runs() {
     return 1
 }
 
+# choose_demo NODE: by the option or the environment, else as it is kept. Its passwords are known
+# to all: who once wanted none does not get it by a later `up` that leaves the option out.
+choose_demo() {
+    GITO_DEMO=${GITO_DEMO:-$(env_get GITO_DEMO)}
+    GITO_DEMO=${GITO_DEMO:-yes}
+    [[ $GITO_DEMO =~ ^(yes|no)$ ]] || settings_wrong "GITO_DEMO: \"$GITO_DEMO\" is neither yes nor no"
+    DEMO=1
+    # One more node changes nothing of what the cluster was made with.
+    if [[ $GITO_DEMO == no ]] || { [[ -n $1 ]] && any_node_runs; }; then DEMO=''; fi
+}
+
 command_up() {
-    local detach='' list='' wanted='' demo=1 name
+    local detach='' list='' wanted='' name
     while (($#)); do
         case $1 in
         --detach) detach=1 ;;
-        --no-demo) demo='' ;;
+        --no-demo) GITO_DEMO=no ;;
         --nodes | --node)
             (($# >= 2)) && [[ -n $2 ]] || usage_error "$1 needs a value"
             if [[ $1 == --nodes ]]; then list=$2; else wanted=$2; fi
@@ -123,8 +134,7 @@ command_up() {
     exec 8>"$GITO_DATA/.lock"
     flock -n 8 || die "another up is at work on $GITO_DATA"
     choose_nodes "$list" "$wanted"
-    # One more node changes nothing of what the cluster was made with.
-    [[ -z $wanted ]] || ! any_node_runs || demo=''
+    choose_demo "$wanted"
 
     packages_install "${PACKAGES_UP[@]}"
     build_node
@@ -135,11 +145,11 @@ command_up() {
     keep_nodes
     trap 'exit 130' INT TERM HUP PIPE
     trap stop_started EXIT
-    prepare_cluster "${NAMES[0]}" "$demo"
+    prepare_cluster "${NAMES[0]}" "$DEMO"
     for name in "${NAMES[@]}"; do node_start "$name"; done
     for name in "${NAMES[@]}"; do node_wait_ready "$name"; done
     exec 8>&-
-    print_welcome "$demo" "${NAMES[@]}"
+    print_welcome "$DEMO" "${NAMES[@]}"
     [[ -n $detach ]] || stay_in_foreground "${NAMES[@]}"
     trap - EXIT
 }

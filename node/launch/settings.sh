@@ -10,6 +10,7 @@ keep_settings() {
     for name in "${NODE_SETTINGS[@]}"; do
         [[ -z ${!name:-} ]] || env_put "$name" "${!name}"
     done
+    env_put GITO_DEMO "$GITO_DEMO"
     [[ -n $(env_get JWT_SECRET_KEY) ]] || env_put JWT_SECRET_KEY "$(random_hex 32)"
 }
 

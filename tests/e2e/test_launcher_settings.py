@@ -79,6 +79,18 @@ def test_who_kept_a_wrong_setting_is_told_where(one):
     assert one.settings()["RATE_LIMIT_PER_MINUTE"] == "500"
 
 
+def test_no_demo_is_remembered_until_it_is_undone(one):
+    tenants = "SELECT count(*) FROM tenants WHERE id = '%s'" % TENANT
+    one.launcher("up", "--detach")
+    assert one.sql(tenants) == [(0,)]
+    result = up(one, GITO_DEMO="perhaps")
+    assert result.returncode == 2 and "GITO_DEMO" in last_line(result)
+    assert "Login" in up(one, GITO_DEMO="yes").stdout
+    assert one.sql(tenants) == [(1,)]
+    assert "Login" in one.launcher("up", "--detach").stdout
+    assert "Login" not in up(one, "--no-demo").stdout
+
+
 def test_files_are_named_from_where_the_user_is(one):
     path = os.path.relpath(one.certificate)
     assert up(one, SMTP_CA_FILE=path).returncode == 0
