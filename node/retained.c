@@ -13,7 +13,7 @@ static const char statuses_sql[] =
     " FROM devices WHERE $1::uuid IS NULL OR id = $1 LIMIT 10000";
 /* Topics are compared byte by byte, and no byte of UTF-8 is above those of U+10FFFF. */
 static const char messages_sql[] =
-    "SELECT topic, encode(payload, 'hex'), qos,"
+    "SELECT topic, payload, qos,"
     " (extract(epoch FROM retained_at) * 1000000)::bigint FROM retained_messages"
     " WHERE topic >= $1 AND topic < $1 || U&'\\+10FFFF' ORDER BY topic LIMIT 10000";
 _Static_assert(REQUEST_RETAINED_MAX == 10000, "the limit in both statements");
@@ -38,9 +38,9 @@ static void put_status(struct frame *frame, const struct uuid *tenant, const PGr
 static void put_message(struct frame *frame, const struct uuid *tenant, const PGresult *rows,
                         int row)
 {
-    const char *topic = PQgetvalue(rows, row, 0), *hex = PQgetvalue(rows, row, 1);
-    size_t len = strlen(hex) / 2;
-    OWNED(free) uint8_t *payload = malloc(len + 1);
+    const char *topic = PQgetvalue(rows, row, 0);
+    size_t len = 0;
+    uint8_t *payload = PQunescapeBytea((const uint8_t *)PQgetvalue(rows, row, 1), &len);
     struct msg_event event = {
         .tenant = *tenant,
         .event = EVENT_MESSAGE,
@@ -49,11 +49,11 @@ static void put_message(struct frame *frame, const struct uuid *tenant, const PG
         .topic_len = (uint16_t)strlen(topic),
         .body_len = (uint32_t)len,
     };
-    for (size_t i = 0; payload != NULL && i < len; i++)
-        sscanf(hex + 2 * i, "%2hhx", &payload[i]);
     struct span texts[] = {{topic, event.topic_len}, {payload, len}};
-    if (payload == NULL || frame_add(frame, MSG_EVENT, &event, sizeof event, texts, 2) != 0)
-        return; /* more than a client is sent at once */
+    CHECK(payload != NULL);
+    int rc = frame_add(frame, MSG_EVENT, &event, sizeof event, texts, 2);
+    (void)rc; /* full: more than a client is sent at once */
+    PQfreemem(payload);
 }
 
 static int read_into(struct frame *frame, struct request *request, struct database *database,

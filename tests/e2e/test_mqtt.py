@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import os
 import queue
 import subprocess
 import time
@@ -162,6 +163,27 @@ def test_retained_status_comes_on_subscribing(device, watcher):
         client.publish(device.topic(), {"a": 1})
         message = watcher.take()
         assert (message.payload, message.retain) == (b"online", False)
+
+
+def cpu_seconds(g):
+    with open("/proc/%d/stat" % g.node_pid(), encoding="utf-8") as stat:
+        fields = stat.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_a_large_retained_message_costs_its_bytes_alone(g, t):
+    """256 KiB of every value arrive whole at each new subscriber, at next to no cost for the node."""
+    topic, payload = "%s/firmware" % t.id, bytes(range(256)) * 1024
+    account = make_account(t)
+    with Mqtt(g, *account) as client:
+        client.publish(topic, payload, retain=True)
+    before = cpu_seconds(g)
+    for _ in range(10):
+        with Mqtt(g, *account) as client:
+            client.subscribe(topic)
+            message = client.take()
+            assert message.retain and message.payload == payload
+    assert cpu_seconds(g) - before < 3
 
 
 # Who may see what.
