@@ -18,6 +18,7 @@ static void row_done(struct shard *self, const struct batch *batch, const struct
     struct msg_event event = {.tenant = row->tenant,
                               .device = row->device,
                               .event = EVENT_TELEMETRY,
+                              .flags = row->flags & MSG_AS_PUBLISHED,
                               .key = (uint32_t)((uint64_t)row->seq >> 32),
                               .timestamp_us = row->timestamp_us,
                               .body_len = row->payload.len};

@@ -241,6 +241,7 @@ static void tell_again(struct shard *self, const struct held *held, int64_t stor
     struct msg_event event = {.tenant = held->reading.tenant,
                               .device = held->reading.device,
                               .event = EVENT_TELEMETRY,
+                              .flags = held->reading.flags & MSG_AS_PUBLISHED,
                               .again = 1,
                               .key = held->reading.message_key,
                               .timestamp_us = stored_us,

@@ -176,7 +176,8 @@ static void deliver(const struct delivery *d, const struct subscription *s)
     if (s->no_local && who->kind == PRINCIPAL_DEVICE && uuid_equal(&who->device, &device) &&
         d->event->event == EVENT_TELEMETRY)
         return; /* what a device said itself (MQTT-3.8.3-3) */
-    unsigned qos = d->event->event == EVENT_MESSAGE ? d->event->flags & MSG_QOS_MASK : 1;
+    bool clients = d->event->event == EVENT_TELEMETRY || d->event->event == EVENT_MESSAGE;
+    unsigned qos = clients ? d->event->flags & MSG_QOS_MASK : 1; /* the platform's own: 1 */
     bool retain = d->event->event == EVENT_STATUS || d->event->flags & MSG_RETAIN;
     struct session_delivery delivery = {
         .topic = {(const uint8_t *)d->topic, d->topic_len},

@@ -92,6 +92,7 @@ enum msg_flags {
     MSG_QOS_MASK = 3,
     MSG_DUP = 4,
     MSG_RETAIN = 8,
+    MSG_AS_PUBLISHED = MSG_QOS_MASK | MSG_RETAIN, /* what of a PUBLISH its subscribers see */
     MSG_LAST = 16, /* the last reading of its PUBLISH: its commit acknowledges the PUBLISH */
 };
 
@@ -279,7 +280,7 @@ struct msg_event {
     struct uuid tenant, device;
     uint8_t event;
     uint8_t status; /* STATUS: enum device_status */
-    uint8_t flags;  /* MESSAGE: QoS, retain */
+    uint8_t flags;  /* TELEMETRY, MESSAGE: QoS, retain, as they were published */
     uint8_t again;  /* TELEMETRY: an owner that has died may have told it before */
     uint32_t key;   /* TELEMETRY: message_key */
     int64_t timestamp_us;

@@ -156,6 +156,7 @@ static void what_was_stored_is_answered_and_told_once_more(void **state)
         assert_int_equal(event.event, EVENT_TELEMETRY);
         assert_int_equal(event.again, stored); /* who has it already knows it by its key */
         assert_int_equal(event.key, 1);
+        assert_int_equal(event.flags, 1); /* the QoS of its PUBLISH, which its subscribers see */
         assert_int_equal(acks(&f, &ack), 1);
         assert_int_equal(ack.code, 0);
         /* To Redis nothing goes twice: its readers could not tell. */
