@@ -15,7 +15,8 @@ static void row_done(struct shard *self, const struct batch *batch, const struct
                           row->item_bytes);
         return;
     }
-    struct msg_event event = {.tenant = row->tenant,
+    struct msg_event event = {.from = row->ref,
+                              .tenant = row->tenant,
                               .device = row->device,
                               .event = EVENT_TELEMETRY,
                               .flags = row->flags & MSG_AS_PUBLISHED,
@@ -80,7 +81,8 @@ static void reject_done(struct shard *self, const struct batch *batch, const str
 
 static void retain_done(struct shard *self, const struct batch *batch, const struct batch_retain *r)
 {
-    struct msg_event event = {.tenant = r->tenant,
+    struct msg_event event = {.from = r->ref,
+                              .tenant = r->tenant,
                               .device = r->device,
                               .event = EVENT_MESSAGE,
                               .flags = r->flags,

@@ -238,7 +238,8 @@ static struct arrival arrival_of(const struct held *held)
  * had redelivered it. */
 static void tell_again(struct shard *self, const struct held *held, int64_t stored_us)
 {
-    struct msg_event event = {.tenant = held->reading.tenant,
+    struct msg_event event = {.from = held->reading.ref,
+                              .tenant = held->reading.tenant,
                               .device = held->reading.device,
                               .event = EVENT_TELEMETRY,
                               .flags = held->reading.flags & MSG_AS_PUBLISHED,

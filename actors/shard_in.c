@@ -108,7 +108,8 @@ static void take_message(struct shard *self, const struct item *item)
         retain(self, item);
         return;
     }
-    struct msg_event event = {.tenant = message->tenant,
+    struct msg_event event = {.from = message->ref,
+                              .tenant = message->tenant,
                               .device = message->device,
                               .event = EVENT_MESSAGE,
                               .flags = message->flags,

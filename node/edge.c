@@ -340,6 +340,7 @@ static void open_all(struct edge *self, const struct edge_args *args)
 {
     self->config = args->config;
     self->index = args->index;
+    self->life = (uint16_t)args->incarnation;
     self->shards = (unsigned)args->config->shards;
     self->queries = (unsigned)args->config->queries;
     self->peers_free = UINT32_MAX;

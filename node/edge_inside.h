@@ -43,7 +43,7 @@ struct event_stream;
 struct edge {
     const struct config *config;
     unsigned index, shards, queries;
-    uint16_t number; /* of the node */
+    uint16_t number, life; /* of the node, as in references to it */
 
     struct ev_loop *loop;
     ev_prepare turn;

@@ -166,16 +166,22 @@ struct delivery {
     bool retained; /* sent because it was kept, not as it happens */
 };
 
+/* The connection published it itself. Of a zero reference, the platform's, there is none. */
+static bool is_from(const struct msg_event *event, const struct mqtt_conn *conn)
+{
+    struct msg_ref from = event->from, own = conn->ref;
+    own.node = conn->edge->number;
+    own.life = conn->edge->life;
+    return msg_same_connection(&from, &own);
+}
+
 static void deliver(const struct delivery *d, const struct subscription *s)
 {
     struct mqtt_conn *conn = s->watch.connection;
-    const struct principal *who = session_principal(conn->session);
-    struct uuid device = d->event->device;
     if (!topic_matches(s->filter, s->filter_len, d->topic, d->topic_len))
         return;
-    if (s->no_local && who->kind == PRINCIPAL_DEVICE && uuid_equal(&who->device, &device) &&
-        d->event->event == EVENT_TELEMETRY)
-        return; /* what a device said itself (MQTT-3.8.3-3) */
+    if (s->no_local && !d->retained && is_from(d->event, conn))
+        return; /* MQTT-3.8.3-3 */
     bool clients = d->event->event == EVENT_TELEMETRY || d->event->event == EVENT_MESSAGE;
     unsigned qos = clients ? d->event->flags & MSG_QOS_MASK : 1; /* the platform's own: 1 */
     bool retain = d->event->event == EVENT_STATUS || d->event->flags & MSG_RETAIN;

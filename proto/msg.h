@@ -277,6 +277,7 @@ enum device_status { STATUS_OFFLINE, STATUS_ONLINE, STATUS_IDLE, STATUSES };
 /* body: TELEMETRY the payload; ALERT the JSON object of contract.md; MESSAGE topic, then payload.
  */
 struct msg_event {
+    struct msg_ref from; /* TELEMETRY, MESSAGE: the connection that published it; else zero */
     struct uuid tenant, device;
     uint8_t event;
     uint8_t status; /* STATUS: enum device_status */

@@ -13,6 +13,7 @@ import uuid
 import paho.mqtt.client as paho
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from cluster import wait_until
 
@@ -97,9 +98,10 @@ class Mqtt:
         self.client.socket().shutdown(socket.SHUT_RDWR)
         self.client.socket().close()
 
-    def subscribe(self, topic, qos=1):
-        """The granted QoS, or 0x80 and more."""
-        _, mid = self.client.subscribe(topic, qos)
+    def subscribe(self, topic, qos=1, **options):
+        """The granted QoS, or 0x80 and more. Options are those of MQTT 5, as paho names them."""
+        how = {"options": SubscribeOptions(qos, **options)} if options else {"qos": qos}
+        _, mid = self.client.subscribe(topic, **how)
         wait_until(lambda: mid in self.granted, 10, "a SUBACK")
         return self.granted.pop(mid)[0]
 

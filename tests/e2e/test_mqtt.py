@@ -4,6 +4,7 @@ import datetime
 import json
 import os
 import queue
+import re
 import subprocess
 import time
 
@@ -185,6 +186,31 @@ def test_a_large_retained_message_costs_its_bytes_alone(g, t):
             message = client.take()
             assert message.retain and message.payload == payload
     assert cpu_seconds(g) - before < 3
+
+
+def test_no_local_keeps_from_a_client_what_it_published_itself(g, t, device):
+    """No Local leaves out one's own messages and readings, whoever one is, and nobody else's; what
+    is kept comes on subscribing all the same."""
+    account = make_account(t)
+    with device.connect(version=5) as own, Mqtt(g, *account, version=5) as one, \
+            Mqtt(g, *account, version=5) as two:
+        everyone = {"own": own, "one": one, "two": two}
+        one.publish(device.topic("kept"), "kept by one", retain=True)
+        for client in everyone.values():
+            client.subscribe(device.topic("#"), noLocal=True)
+            assert client.take_text("/kept") == "kept by one"
+        for name, client in everyone.items():
+            client.publish(device.topic("words"), name)
+            client.publish(device.topic("words"), name, retain=True)
+            client.publish(device.topic("telemetry"), {name: 1})
+        for name, client in everyone.items():
+            expected = {(n, of) for n in everyone if n != name for of in ("words", "telemetry")}
+            seen = set()
+            while not seen >= expected:
+                message = client.take()
+                seen.add((re.sub(r'[^a-z]', "", message.payload.decode()),
+                          message.topic.rpartition("/")[2]))
+            assert not [who for who, _ in seen if who == name]
 
 
 # Who may see what.

@@ -157,6 +157,8 @@ static void what_was_stored_is_answered_and_told_once_more(void **state)
         assert_int_equal(event.again, stored); /* who has it already knows it by its key */
         assert_int_equal(event.key, 1);
         assert_int_equal(event.flags, 1); /* the QoS of its PUBLISH, which its subscribers see */
+        struct msg_ref from = event.from, sender = own_ref(1);
+        assert_true(msg_same_connection(&from, &sender));
         assert_int_equal(acks(&f, &ack), 1);
         assert_int_equal(ack.code, 0);
         /* To Redis nothing goes twice: its readers could not tell. */
