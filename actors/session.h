@@ -151,5 +151,7 @@ const struct principal *session_principal(const session_t *self);
 /* Inbound publishes that wait for session_ack(), and outbound ones for the client. */
 size_t session_waiting(const session_t *self);
 size_t session_sending(const session_t *self);
+/* Bytes of outbound publishes that wait for the client's acknowledgements. */
+size_t session_queued_bytes(const session_t *self);
 /* Bytes of memory it holds, itself included. */
 size_t session_memory(const session_t *self);

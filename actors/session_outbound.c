@@ -32,7 +32,7 @@ static struct session_outbound *outbound(session_t *self)
     return self->outbound;
 }
 
-static size_t queue_bytes(const session_t *self)
+size_t session_queued_bytes(const session_t *self)
 {
     return self->outbound ? self->outbound->queue.len - self->outbound->queue_at : 0;
 }
@@ -172,7 +172,7 @@ int session_deliver(session_t *self, const struct session_env *env,
     long len = mqtt_encoded_length(self->version, &packet);
     if (len < 0 || (unsigned long)len > self->client_packet_max)
         return ERR_TOO_LARGE; /* MQTT-3.1.2-24, MQTT-3.1.2-25 */
-    size_t backlog = env->unsent_bytes + env->out->len + queue_bytes(self);
+    size_t backlog = env->unsent_bytes + env->out->len + session_queued_bytes(self);
     int rc = backlog + (size_t)len > LIMIT_CLIENT_QUEUE_BYTES
                  ? ERR_FULL
                  : send_or_queue(self, env, &packet, (size_t)len);

@@ -119,7 +119,7 @@ static void take_answer(struct edge *self, struct request *request)
         edge_live_answer(self, request);
         break;
     case REQUEST_RETAINED:
-        edge_watch_retained(self, request);
+        edge_retained_take(self, request);
         break;
     }
     request_destroy(&request);
@@ -262,6 +262,7 @@ static void on_turn(struct ev_loop *loop, ev_prepare *watcher, int events)
         edge_mqtt_resume(self);
     }
     edge_mqtt_flush(self);
+    edge_retained_turn(self);
     edge_lanes_tell(self);
     edge_lanes_flush(self);
     arm_timeouts(self);

@@ -10,6 +10,7 @@
  *   edge_mqtt.c   MQTT connections: bytes to sessions and back
  *   edge_route.c  what MQTT clients publish, to the shards
  *   edge_watch.c  what MQTT clients subscribe to; events to them
+ *   edge_retained.c what was kept, to new subscriptions
  *   edge_http.c   HTTP: REST to the query threads, probes, metrics, files of the dashboard
  *   edge_live.c   live WebSocket
  *   edge_events.c changes of the cluster's view, as server-sent events
@@ -36,6 +37,7 @@ struct peer {
 
 struct mqtt_conn;
 struct event_stream;
+struct retained_wait;
 
 /* Readings remembered as told: those of the seconds before an owner's death. */
 #define EDGE_TOLD 32768
@@ -71,6 +73,9 @@ struct edge {
 
     struct mqtt_conn *dirty; /* have something to write */
     struct watchers watchers;
+    struct retained_wait *retained; /* connections that wait, in a ring; the one that is next */
+    unsigned retained_count, retained_asked;
+    int64_t retained_after_us; /* nothing is asked for before: the database was away */
     uint64_t *told; /* which readings watchers were told of last, by their keys: EDGE_TOLD */
     struct readings *readings; /* scratch of the parser */
     int64_t last_arrival_us;   /* the next reading's is later: their order is kept */
@@ -158,7 +163,10 @@ void edge_mqtt_goodbye(struct edge *self);
 
 /* edge_watch.c */
 void edge_watch_event(struct edge *self, const struct msg_event *event, const uint8_t *texts);
-void edge_watch_retained(struct edge *self, struct request *answered);
+
+/* edge_retained.c */
+void edge_retained_take(struct edge *self, struct request *answered);
+void edge_retained_turn(struct edge *self); /* asks for what clients can take now */
 
 /* edge_http.c */
 int edge_http_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,

@@ -8,7 +8,8 @@
 #include "node/edge_inside.h"
 #include "node/edge_sync.h"
 
-struct subscription; /* edge_watch.c */
+struct subscription;  /* edge_watch.h */
+struct retained_wait; /* edge_retained.c */
 
 struct mqtt_conn {
     struct edge *edge;
@@ -18,6 +19,7 @@ struct mqtt_conn {
     struct buf in;  /* bytes of a packet that is not whole, or not wanted yet */
     struct buf out; /* LWS_PRE free bytes, then what is to be written */
     struct subscription *subscriptions;
+    struct retained_wait *retained; /* NULL: no subscription waits for retained messages */
     struct mqtt_conn *dirty_next;
     struct edge_sync sync; /* of its subscriptions: what is to be written waits for it */
     int64_t since_us;      /* accepted, Unix time */

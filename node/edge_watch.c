@@ -1,19 +1,9 @@
 /* What MQTT clients subscribe to, and the events that go to them. */
+#include "node/edge_watch.h"
 #include "node/clock.h"
-#include "node/edge_mqtt.h"
 #include "node/metrics.h"
 #include "proto/check.h"
 #include "proto/topic.h"
-
-struct subscription {
-    struct watch watch; /* first: a watch of the registry is one of these, or a live one */
-    struct subscription *next;
-    uint32_t subscription_id;
-    uint16_t filter_len;
-    uint8_t qos;
-    bool no_local, retain_as_published;
-    char filter[];
-};
 
 static const char *const status_names[STATUSES] = {
     [STATUS_OFFLINE] = "offline", [STATUS_ONLINE] = "online", [STATUS_IDLE] = "idle"};
@@ -85,30 +75,15 @@ static void remove_at(struct mqtt_conn *conn, struct subscription **at)
     struct subscription *gone = *at;
     *at = gone->next;
     conn->subscriptions_count--;
+    edge_retained_forget(gone);
     watchers_remove(&conn->edge->watchers, &gone->watch);
     free(gone);
-}
-
-/* The database has them, of devices whose actors sleep too. */
-static void ask_retained(struct mqtt_conn *conn, const struct subscription *added,
-                         const struct uuid *device)
-{
-    struct request *request = request_new(REQUEST_RETAINED);
-    CHECK(request != NULL);
-    request->ref = conn->ref;
-    request->claims.tenant = session_principal(conn->session)->tenant;
-    request->device = *device;
-    buf_put(&request->path, added->filter, added->filter_len);
-    if (!edge_ask(conn->edge, request)) {
-        metrics_add(METRIC_MQTT_DROPPED, 1);
-        request_destroy(&request);
-    }
 }
 
 int edge_watch_subscribe(struct mqtt_conn *conn, const struct session_subscription *wanted)
 {
     struct subscription **at = find(conn, wanted->filter);
-    bool existed = *at != NULL;
+    bool existed = *at != NULL, owes = existed && edge_retained_owes(*at);
     if (existed)
         remove_at(conn, at);
     else if (conn->subscriptions_count >= LIMIT_SUBSCRIPTIONS)
@@ -134,8 +109,8 @@ int edge_watch_subscribe(struct mqtt_conn *conn, const struct session_subscripti
     conn->subscriptions_count++;
     edge_sync_begin(&conn->sync, conn->edge, &conn->ref, &tenant, &device);
     if (added->watch.bits & (INTEREST_STATUS | INTEREST_MESSAGES) &&
-        (wanted->retain_handling == 0 || (wanted->retain_handling == 1 && !existed)))
-        ask_retained(conn, added, &device);
+        (wanted->retain_handling == 0 || (wanted->retain_handling == 1 && (!existed || owes))))
+        edge_retained_want(added);
     return 0;
 }
 
@@ -152,6 +127,15 @@ void edge_watch_forget(struct mqtt_conn *conn)
 {
     while (conn->subscriptions != NULL)
         remove_at(conn, &conn->subscriptions);
+    edge_retained_end(conn);
+}
+
+struct uuid edge_watch_device(const struct subscription *subscription)
+{
+    struct uuid device;
+    unsigned bits;
+    describe(subscription->filter, subscription->filter_len, &device, &bits);
+    return device;
 }
 
 /* ---- events ---- */
@@ -267,25 +251,12 @@ void edge_watch_event(struct edge *self, const struct msg_event *event, const ui
     watchers_each(&self->watchers, &tenant, &device, bits[event->event], on_watch, &d);
 }
 
-void edge_watch_retained(struct edge *self, struct request *answered)
+void edge_watch_give_retained(const struct subscription *subscription, const struct item *item)
 {
-    struct mqtt_conn *conn = edge_peer(self, &answered->ref, PEER_MQTT);
-    if (conn == NULL || answered->status != 200)
-        return;
-    struct subscription *s =
-        *find(conn, (struct mqtt_span){answered->path.data, answered->path.len});
-    if (s == NULL)
-        return; /* unsubscribed meanwhile */
-    struct frame_reader reader;
-    struct item item;
-    if (answered->reply.len == 0)
-        return;
-    CHECK(frame_open(&reader, answered->reply.data, answered->reply.len) == 0);
-    while (frame_next(&reader, &item) == 1) {
-        char topic[128];
-        struct delivery d = {
-            .edge = self, .event = item.fixed, .texts = item.texts, .retained = true};
-        fill(&d, topic);
-        deliver(&d, s);
-    }
+    struct mqtt_conn *conn = subscription->watch.connection;
+    char topic[128];
+    struct delivery d = {
+        .edge = conn->edge, .event = item->fixed, .texts = item->texts, .retained = true};
+    fill(&d, topic);
+    deliver(&d, subscription);
 }

@@ -21,8 +21,6 @@ enum request_kind {
     REQUEST_RETAINED, /* what a new subscription is sent at once: node/retained.h */
 };
 
-#define REQUEST_RETAINED_MAX 10000
-
 struct request {
     enum request_kind kind;
     struct msg_ref ref;   /* whose: edge, connection, generation */
@@ -41,8 +39,9 @@ struct request {
     struct msg_actor actor; /* of a path below /cluster/actors/: what its owner said */
     /* LOGIN */
     struct buf user, password;
-    /* WATCH, STATUSES */
+    /* WATCH, RETAINED */
     struct uuid device;
+    unsigned interest; /* RETAINED: enum msg_interest_bits */
 
     /* answers */
     int status;             /* HTTP status; LOGIN: 200, 401 refused, 503 the database is away */
@@ -51,6 +50,7 @@ struct request {
     char allow[64];         /* header Allow, where not empty */
     bool reply_streams;     /* the answer has no end: changes of the cluster's view follow */
     struct buf reply;
+    bool more;                  /* RETAINED: there may be a next page */
     struct principal principal; /* LOGIN */
     unsigned region;            /* LOGIN, WATCH: number of the device's, or the tenant's */
 };

@@ -15,6 +15,10 @@
 /* Bytes queued to one MQTT client; when full, QoS 0 is dropped and counted, and a client that
  * does not read QoS 1/2 is disconnected (0x97). */
 #define LIMIT_CLIENT_QUEUE_BYTES (1024 * 1024)
+/* Retained messages come to a client in pages: the next one is asked for when no more than this is
+ * queued to it, and one connection has one. An edge asks for so many at a time; others wait. */
+#define LIMIT_RETAINED_BACKLOG_BYTES (64 * 1024)
+#define LIMIT_RETAINED_REQUESTS 16
 /* Subscriptions of one connection; more is answered 0x97. */
 #define LIMIT_SUBSCRIPTIONS 1024
 /* What one edge has given to the shards and not had back; past either, sockets that publish
