@@ -14,8 +14,10 @@ static session_action_fn *const actions[SESSION_ENDED][TYPES] = {
 session_t *session_new(int64_t now_us)
 {
     session_t *self = calloc(1, sizeof *self);
-    if (self != NULL)
-        self->heard_us = now_us;
+    if (self == NULL)
+        return NULL;
+    self->heard_us = now_us;
+    self->client_packet_max = UINT32_MAX;
     return self;
 }
 
@@ -60,10 +62,8 @@ bool session_wants_input(const session_t *self)
 {
     if (self->paused || self->state == SESSION_AUTHENTICATING || self->state == SESSION_ENDED)
         return false;
-    /* Only what waits for us counts: PUBRELs have to be read to free the others. */
-    const struct session_inbound *in = &self->inbound;
-    return self->version != MQTT_3_1_1 || in->count == 0 ||
-           in->count + in->unreleased_count < LIMIT_RECEIVE_MAXIMUM;
+    /* Only what waits for us counts: PUBRELs have to be read. */
+    return self->version != MQTT_3_1_1 || self->inbound.count < LIMIT_RECEIVE_MAXIMUM;
 }
 
 /* A first packet that is no CONNECT we speak: MQTT-3.1.4-1, and 3.1.1: MQTT-3.1.2-2. */
@@ -184,6 +184,23 @@ void session_finish(session_t *self, const struct session_env *env, uint8_t reas
     env->events->close(env->context, reason);
 }
 
+bool session_unwrite(const session_t *self, const struct session_env *env, size_t before)
+{
+    if (env->out->len - before <= self->client_packet_max)
+        return false;
+    env->out->len = before;
+    return true;
+}
+
+static void put_disconnect(session_t *self, const struct session_env *env, uint8_t reason,
+                           const char *text, const char *server_reference)
+{
+    size_t before = env->out->len;
+    mqtt_put_disconnect(env->out, self->version, reason, text, server_reference);
+    if (session_unwrite(self, env, before))
+        mqtt_put_disconnect(env->out, self->version, reason, NULL, NULL);
+}
+
 void session_end(session_t *self, const struct session_env *env, uint8_t reason, const char *text,
                  const char *server_reference)
 {
@@ -191,7 +208,7 @@ void session_end(session_t *self, const struct session_env *env, uint8_t reason,
     if (self->state == SESSION_AUTHENTICATING)
         session_refuse_connect(self, env, reason, text);
     else if (self->state == SESSION_LIVE)
-        mqtt_put_disconnect(env->out, self->version, reason, text, server_reference);
+        put_disconnect(self, env, reason, text, server_reference);
     session_finish(self, env, reason);
 }
 

@@ -4,10 +4,11 @@
  *
  * In:    bytes, the result of authentication, ACK of an inbound PUBLISH, DELIVER, KICK, TICK,
  * CLOSED. Out:   bytes (appended to env->out) and the calls of struct session_events. Owner: the
- * edge thread that made it; never locked, never shared. Bound: LIMIT_RECEIVE_MAXIMUM inbound and
- * LIMIT_SEND_INFLIGHT outbound publishes in flight, LIMIT_CLIENT_QUEUE_BYTES of bytes queued,
- * SESSION_ALIAS_MAXIMUM topic aliases. Holds: 1. A QoS 1/2 PUBLISH is acknowledged after its
- * session_ack() and not before.
+ * edge thread that made it; never locked, never shared. Bound: LIMIT_RECEIVE_MAXIMUM inbound
+ * (3.1.1: and the 65,535 packet ids that may wait for their PUBREL) and LIMIT_SEND_INFLIGHT
+ * outbound publishes in flight, LIMIT_CLIENT_QUEUE_BYTES of bytes queued, SESSION_ALIAS_MAXIMUM
+ * topic aliases. Holds: 1. A QoS 1/2 PUBLISH is acknowledged after its session_ack() and not
+ * before.
  *        2. PUBACKs and PUBRECs leave in the order in which the PUBLISHes came (MQTT-4.6.0-2,
  *           MQTT-4.6.0-3), whatever the order of the session_ack()s.
  *        3. A packet id whose PUBLISH is not completed yet is never routed a second time.
@@ -62,7 +63,8 @@ struct session_events {
     void (*authenticate)(void *context, const struct session_login *login);
     /* Route it; with QoS 1/2 call session_ack() once it is durable. */
     void (*publish)(void *context, const struct session_message *message);
-    /* A PUBLISH that is not routed; the session answers it. `reason` is MQTT 5's, for the log. */
+    /* A PUBLISH that is not to be routed: note it; with QoS 1/2 call session_ack() with `reason`,
+     * MQTT 5's, once that is durable. */
     void (*refused)(void *context, const struct session_message *message, uint8_t reason);
     /* Add or replace. 0, or ERR_FULL: answered with 0x97. */
     int (*subscribe)(void *context, const struct session_subscription *subscription);
@@ -103,8 +105,9 @@ struct session_auth {
     struct principal *principal; /* when accepted: moved into the session */
     const char *assigned_id;     /* used when the client gave none; unique */
 };
-/* ERR_UNEXPECTED when no authentication is pending (the client has gone). ERR_REFUSED: accepted,
- * but the session ended all the same (its will is not its own). The principal is taken with 0. */
+/* ERR_UNEXPECTED when no authentication is pending (the client has gone). Accepted, but the session
+ * ended all the same: ERR_REFUSED, its will is not its own; ERR_TOO_LARGE, it takes no packet of
+ * the size of its CONNACK. The principal is taken with 0. */
 int session_auth(session_t *self, const struct session_env *env,
                  const struct session_auth *result) MUST_CHECK;
 

@@ -22,13 +22,16 @@ static uint8_t old_return_code(uint8_t reason)
     }
 }
 
-static void put_connack(session_t *self, const struct session_env *env, struct mqtt_packet *connack)
+/* 0, or ERR_TOO_LARGE with nothing written: the client does not take it. */
+static int put_connack(session_t *self, const struct session_env *env, struct mqtt_packet *connack)
 {
     connack->type = MQTT_CONNACK;
     if (self->version != MQTT_5)
         connack->connack.reason = old_return_code(connack->connack.reason);
+    size_t before = env->out->len;
     if (mqtt_encode(env->out, self->version, connack) < 0)
         env->out->failed = true;
+    return session_unwrite(self, env, before) ? ERR_TOO_LARGE : 0;
 }
 
 void session_refuse_connect(session_t *self, const struct session_env *env, uint8_t reason,
@@ -39,10 +42,14 @@ void session_refuse_connect(session_t *self, const struct session_env *env, uint
         mqtt_mark(&connack.properties, MQTT_P_REASON_STRING);
         connack.properties.reason_string = mqtt_text(text);
     }
-    put_connack(self, env, &connack);
+    if (put_connack(self, env, &connack) == 0)
+        return;
+    connack.properties.present = 0;
+    (void)put_connack(self, env, &connack); /* or without a word */
 }
 
-static void welcome(session_t *self, const struct session_env *env)
+/* Its terms are no mere information: without all of them the client would break them. */
+static int welcome(session_t *self, const struct session_env *env)
 {
     struct mqtt_packet connack = {0};
     struct mqtt_properties *properties = &connack.properties;
@@ -63,7 +70,7 @@ static void welcome(session_t *self, const struct session_env *env)
         properties->assigned_client_id = mqtt_text(self->client_id);
         mqtt_mark(properties, MQTT_P_ASSIGNED_CLIENT_ID);
     }
-    put_connack(self, env, &connack);
+    return put_connack(self, env, &connack);
 }
 
 static int keep_will(session_t *self, const struct mqtt_will *will)
@@ -201,6 +208,17 @@ static int take_assigned_id(session_t *self, const char *id)
     return 0;
 }
 
+/* Accepted, and still not let in. */
+static void end_unwelcome(session_t *self, const struct session_env *env, int rc)
+{
+    if (rc == ERR_REFUSED)
+        session_end(self, env, MQTT_NOT_AUTHORIZED, "the will's topic is not allowed", NULL);
+    else if (rc == ERR_TOO_LARGE) /* MQTT-3.1.2-24 */
+        session_end(self, env, MQTT_IMPLEMENTATION_ERROR, NULL, NULL);
+    else
+        session_end(self, env, MQTT_SERVER_BUSY, NULL, NULL);
+}
+
 int session_auth(session_t *self, const struct session_env *env, const struct session_auth *result)
 {
     if (self->state != SESSION_AUTHENTICATING)
@@ -212,16 +230,15 @@ int session_auth(session_t *self, const struct session_env *env, const struct se
     int rc = check_will(self, result->principal);
     if (rc == 0)
         rc = take_assigned_id(self, result->assigned_id);
+    if (rc == 0)
+        rc = welcome(self, env);
     if (rc < 0) {
-        bool refused = rc == ERR_REFUSED;
-        session_end(self, env, refused ? MQTT_NOT_AUTHORIZED : MQTT_SERVER_BUSY,
-                    refused ? "the will's topic is not allowed" : NULL, NULL);
+        end_unwelcome(self, env, rc);
         return rc;
     }
     self->principal = *result->principal;
     *result->principal = (struct principal){.kind = PRINCIPAL_NONE};
     self->state = SESSION_LIVE;
     self->heard_us = env->now_us;
-    welcome(self, env);
     return 0;
 }

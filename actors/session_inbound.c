@@ -1,6 +1,7 @@
 /* PUBLISH from the client and its acknowledgement: 4.3.2, 4.3.3 (receiver), 4.6. */
 #include "actors/session_state.h"
 #include <stdlib.h>
+#include <string.h>
 
 #define RING_MIN 16
 
@@ -17,12 +18,25 @@ static struct session_arrival *find_arrival(struct session_inbound *in, uint16_t
     return NULL;
 }
 
-static int find_unreleased(const struct session_inbound *in, uint16_t packet_id)
+/* Where the id stands, or would: they are in ascending order, for a 3.1.1 client may have them all.
+ */
+static unsigned unreleased_at(const struct session_inbound *in, uint16_t packet_id)
 {
-    for (int i = 0; i < in->unreleased_count; i++)
-        if (in->unreleased[i] == packet_id)
-            return i;
-    return -1;
+    unsigned from = 0, to = in->unreleased_count;
+    while (from < to) {
+        unsigned middle = (from + to) / 2;
+        if (in->unreleased[middle] < packet_id)
+            from = middle + 1;
+        else
+            to = middle;
+    }
+    return from;
+}
+
+static bool is_unreleased(const struct session_inbound *in, uint16_t packet_id)
+{
+    unsigned at = unreleased_at(in, packet_id);
+    return at < in->unreleased_count && in->unreleased[at] == packet_id;
 }
 
 void session_inbound_free(session_t *self)
@@ -74,14 +88,31 @@ static int add_unreleased(struct session_inbound *in, uint16_t packet_id)
 {
     if (in->unreleased_count == in->unreleased_cap) {
         unsigned cap = in->unreleased_cap ? in->unreleased_cap * 2u : RING_MIN;
+        if (cap > UINT16_MAX) /* there are no more ids */
+            cap = UINT16_MAX;
         uint16_t *ids = realloc(in->unreleased, cap * sizeof *ids);
         if (ids == NULL)
             return ERR_MEMORY;
         in->unreleased = ids;
         in->unreleased_cap = (uint16_t)cap;
     }
-    in->unreleased[in->unreleased_count++] = packet_id;
+    unsigned at = unreleased_at(in, packet_id);
+    uint16_t *place = in->unreleased + at;
+    memmove(place + 1, place, (in->unreleased_count++ - at) * sizeof *place);
+    *place = packet_id;
     return 0;
+}
+
+static void remove_unreleased(struct session_inbound *in, uint16_t packet_id)
+{
+    uint16_t *place = in->unreleased + unreleased_at(in, packet_id);
+    memmove(place, place + 1,
+            (size_t)(in->unreleased + --in->unreleased_count - place) * sizeof *place);
+    if (in->unreleased_count > 0 || in->unreleased_cap <= RING_MIN)
+        return;
+    free(in->unreleased); /* a burst's, as the ring */
+    in->unreleased = NULL;
+    in->unreleased_cap = 0;
 }
 
 static void acknowledge(session_t *self, const struct session_env *env,
@@ -202,24 +233,13 @@ static bool is_repeated(session_t *self, const struct session_env *env,
             session_end(self, env, MQTT_PROTOCOL_ERROR, NULL, NULL); /* MQTT-2.2.1-3 */
         return true;
     }
-    if (find_unreleased(in, publish->packet_id) < 0)
+    if (!is_unreleased(in, publish->packet_id))
         return false;
     if (publish->qos == 2) /* MQTT-4.3.3-10: answered again, not routed again */
         mqtt_put_ack(env->out, self->version, MQTT_PUBREC, publish->packet_id, 0, NULL);
     else
         session_end(self, env, MQTT_PROTOCOL_ERROR, NULL, NULL);
     return true;
-}
-
-static void refuse(session_t *self, const struct session_env *env, struct session_arrival *item,
-                   const struct session_message *message, uint8_t reason)
-{
-    env->events->refused(env->context, message, reason);
-    if (item == NULL)
-        return;
-    item->done = true;
-    item->reason = reason;
-    flush_arrivals(self, env);
 }
 
 static void route(session_t *self, const struct session_env *env, const struct mqtt_packet *packet,
@@ -235,18 +255,14 @@ static void route(session_t *self, const struct session_env *env, const struct m
         .packet_id = publish->packet_id,
         .properties = packet->properties.present ? &packet->properties : NULL,
     };
-    struct session_arrival *item = NULL;
-    if (publish->qos > 0) {
-        item = push_arrival(&self->inbound, publish);
-        if (item == NULL) {
-            session_end(self, env, MQTT_SERVER_BUSY, NULL, NULL);
-            return;
-        }
+    if (publish->qos > 0 && push_arrival(&self->inbound, publish) == NULL) {
+        session_end(self, env, MQTT_SERVER_BUSY, NULL, NULL);
+        return;
     }
     if (topic.len > UINT16_MAX)
-        refuse(self, env, item, &message, MQTT_TOPIC_INVALID);
+        env->events->refused(env->context, &message, MQTT_TOPIC_INVALID);
     else if (principal_may_publish(&self->principal, (const char *)topic.data, topic.len) < 0)
-        refuse(self, env, item, &message, MQTT_NOT_AUTHORIZED);
+        env->events->refused(env->context, &message, MQTT_NOT_AUTHORIZED);
     else
         env->events->publish(env->context, &message);
 }
@@ -256,8 +272,10 @@ static uint8_t check_publish(session_t *self, const struct mqtt_packet *packet)
     const struct session_inbound *in = &self->inbound;
     if (mqtt_has(&packet->properties, MQTT_P_SUBSCRIPTION_ID))
         return MQTT_PROTOCOL_ERROR; /* MQTT-3.3.4-6 */
-    if (packet->publish.qos > 0 && in->count + in->unreleased_count >= LIMIT_RECEIVE_MAXIMUM)
-        return MQTT_RECEIVE_MAXIMUM_EXCEEDED; /* MQTT-3.3.4-9 */
+    /* MQTT-3.3.4-9. A 3.1.1 client was told of no maximum: its packet ids are one. */
+    if (self->version == MQTT_5 && packet->publish.qos > 0 &&
+        in->count + in->unreleased_count >= LIMIT_RECEIVE_MAXIMUM)
+        return MQTT_RECEIVE_MAXIMUM_EXCEEDED;
     return MQTT_SUCCESS;
 }
 
@@ -286,14 +304,14 @@ void session_on_pubrel(session_t *self, const struct session_env *env,
 {
     struct session_inbound *in = &self->inbound;
     uint16_t id = packet->ack.packet_id;
-    int at = find_unreleased(in, id);
-    if (at < 0 && find_arrival(in, id) != NULL) {
+    bool known = is_unreleased(in, id);
+    if (!known && find_arrival(in, id) != NULL) {
         session_end(self, env, MQTT_PROTOCOL_ERROR, NULL, NULL); /* PUBREL before its PUBREC */
         return;
     }
-    if (at >= 0)
-        in->unreleased[at] = in->unreleased[--in->unreleased_count];
-    uint8_t reason = at < 0 ? MQTT_ID_NOT_FOUND : MQTT_SUCCESS;
+    if (known)
+        remove_unreleased(in, id);
+    uint8_t reason = known ? MQTT_SUCCESS : MQTT_ID_NOT_FOUND;
     mqtt_put_ack(env->out, self->version, MQTT_PUBCOMP, id, reason, NULL); /* MQTT-4.3.3-11 */
 }
 

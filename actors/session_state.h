@@ -23,7 +23,8 @@ struct session_arrival {
     bool done; /* may be acknowledged, once it is the oldest */
 };
 
-/* A ring of arrivals, oldest at `head`, and the QoS 2 packet ids that wait for their PUBREL. */
+/* A ring of arrivals, oldest at `head`, and the QoS 2 packet ids that wait for their PUBREL, in
+ * ascending order. */
 struct session_inbound {
     struct session_arrival *ring;
     uint16_t *unreleased;
@@ -85,6 +86,10 @@ void session_give_will(session_t *self, const struct session_env *env);
 /* `topic` as it is outside: of a mounted client a copy in *ret_owned, to be freed. */
 int session_whole_topic(const session_t *self, struct mqtt_span topic, struct mqtt_span *ret,
                         char **ret_owned) MUST_CHECK;
+/* True: the packet written from `before` on is larger than the client takes (MQTT-3.1.2-24), and
+ * has been taken back. For what may be longer than a CONNACK that it took: all without a text or a
+ * list is shorter. */
+bool session_unwrite(const session_t *self, const struct session_env *env, size_t before);
 /* The reason string, where the client wants one and can take it (MQTT-3.1.2-29, MQTT-3.4.2-2). */
 const char *session_reason_text(const session_t *self, const char *text);
 

@@ -72,8 +72,11 @@ static void answer(session_t *self, const struct session_env *env, const struct 
         codes[count] = adding ? subscribe(self, env, &filter, packet->properties.subscription_id)
                               : unsubscribe(self, env, &filter);
     }
+    size_t before = env->out->len;
     mqtt_put_suback(env->out, self->version, adding ? MQTT_SUBACK : MQTT_UNSUBACK,
                     packet->subscribe.packet_id, codes, count);
+    if (session_unwrite(self, env, before)) /* it asked for more than it takes an answer to */
+        session_end(self, env, MQTT_PACKET_TOO_LARGE, NULL, NULL);
 }
 
 void session_on_subscribe(session_t *self, const struct session_env *env,

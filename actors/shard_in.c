@@ -315,6 +315,7 @@ void shard_take(struct shard *self, const struct item *item)
     case MSG_ACTOR:
     case MSG_SYNCED:
     case MSG_NEWS:
+    case MSG_REVOKED:
         self->counts.unexpected++; /* ours to send, or for edges */
         break;
     }

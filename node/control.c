@@ -35,9 +35,17 @@ static void tell(struct control *self, enum msg_kind kind, const struct msg_devi
                             kind, item, sizeof *item);
 }
 
-static void tell_changed(void *arg, const struct uuid *tenant, const struct uuid *device)
+/* Who may connect is the edges' to know: each has connections of its own. */
+static void tell_changed(void *arg, const struct change *change)
 {
-    tell(arg, MSG_CHANGED, &(struct msg_device){*tenant, *device, msg_slot(0, slot_of(device))});
+    struct control *self = arg;
+    struct msg_revoked revoked = {.holder = change->holder, .mark = change->mark};
+    struct msg_device item = {change->tenant, change->holder,
+                              msg_slot(0, slot_of(&change->holder))};
+    if (change->credentials)
+        control_view_tell_edges(&self->view, MSG_REVOKED, &revoked, sizeof revoked);
+    else
+        tell(self, MSG_CHANGED, &item);
 }
 
 static void tell_awake(void *arg, const struct uuid *tenant, const struct uuid *device,

@@ -5,10 +5,10 @@
  *
  * In:    NOTIFY gito_view and gito_changes, table changes, the clock; mailboxes "control-0" (what
  * the mesh says of peers), "control-released-0" (slots that shards have released). Out:   mailboxes
- * "shard-N", "edge-N": MSG_NODE, MSG_SLOT, MSG_HOME, MSG_CHANGED, MSG_WAKE; "mesh-view-0"; rows of
- * the cluster's tables. Owner: one PGconn of its own. Bound: a page of rows, and a frame of
- * LIMIT_FRAME_ITEMS a shard, at a time. Holds: 1. While the database is away everything here waits
- * and tries again; nothing ends.
+ * "shard-N", "edge-N": MSG_NODE, MSG_SLOT, MSG_HOME, MSG_CHANGED, MSG_WAKE, MSG_REVOKED;
+ * "mesh-view-0"; rows of the cluster's tables. Owner: one PGconn of its own. Bound: a page of rows,
+ * and a frame of LIMIT_FRAME_ITEMS a shard, at a time. Holds: 1. While the database is away
+ * everything here waits and tries again; nothing ends.
  *        2. A view in which this incarnation is no member ends the process (exit status 4).
  *        3. LISTEN comes before the first read, and each second is polled: a lost NOTIFY costs a
  *           second, never a change.

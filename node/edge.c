@@ -144,7 +144,7 @@ static void on_drain(struct ev_loop *loop, ev_timer *watcher, int events)
 {
     (void)loop, (void)events;
     struct edge *self = watcher->data;
-    edge_mqtt_drain(self, self->elsewhere);
+    edge_kick_part(self, self->elsewhere);
 }
 
 static void take_drain(struct edge *self, const struct item *item)
@@ -176,7 +176,10 @@ static void take_frame(struct edge *self, const void *data, size_t len)
             edge_watch_event(self, item.fixed, item.texts);
             break;
         case MSG_KICK:
-            edge_mqtt_kick(self, item.fixed);
+            edge_kick_one(self, item.fixed);
+            break;
+        case MSG_REVOKED:
+            edge_kick_revoked(self, item.fixed);
             break;
         case MSG_ADMITTED:
             if (edge_answered(self, ((const struct msg_admitted *)item.fixed)->ref.item))
@@ -261,6 +264,7 @@ static void on_turn(struct ev_loop *loop, ev_prepare *watcher, int events)
         self->exhausted = false;
         edge_mqtt_resume(self);
     }
+    edge_kick_turn(self);
     edge_mqtt_flush(self);
     edge_retained_turn(self);
     edge_lanes_tell(self);
@@ -269,7 +273,7 @@ static void on_turn(struct ev_loop *loop, ev_prepare *watcher, int events)
     if (self->stopping && !self->ended &&
         (self->items == 0 || clock_boot_us() >= self->stop_deadline_us)) {
         self->ended = true;
-        edge_mqtt_goodbye(self);
+        edge_kick_all(self);
         edge_live_goodbye(self);
         edge_mqtt_flush(self);
         ev_break(self->loop, EVBREAK_ALL);

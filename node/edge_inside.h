@@ -8,7 +8,9 @@
  *   edge_front.c  the HTTP port: connections on their way to libwebsockets
  *   edge_sync.c   what is told once every shard knows of a watcher
  *   edge_mqtt.c   MQTT connections: bytes to sessions and back
+ *   edge_kick.c   MQTT connections that are to end: taken over, revoked, drained
  *   edge_route.c  what MQTT clients publish, to the shards
+ *   edge_refuse.c what they may not publish, or nowhere: a row of telemetry_rejected
  *   edge_watch.c  what MQTT clients subscribe to; events to them
  *   edge_retained.c what was kept, to new subscriptions
  *   edge_http.c   HTTP: REST to the query threads, probes, metrics, files of the dashboard
@@ -41,6 +43,8 @@ struct retained_wait;
 
 /* Readings remembered as told: those of the seconds before an owner's death. */
 #define EDGE_TOLD 32768
+/* Revocations remembered: a login may be under way that was checked before one of them. */
+#define EDGE_REVOKED 1024
 
 struct edge {
     const struct config *config;
@@ -72,6 +76,9 @@ struct edge {
     bool timeout_set;      /* by edge_close, in this turn */
 
     struct mqtt_conn *dirty; /* have something to write */
+    /* The newest, in a ring of EDGE_REVOKED; how many there were, and how many have been obeyed. */
+    struct msg_revoked revoked[EDGE_REVOKED];
+    uint64_t revoked_count, revoked_done;
     struct watchers watchers;
     struct retained_wait *retained; /* connections that wait, in a ring; the one that is next */
     unsigned retained_count, retained_asked;
@@ -153,13 +160,22 @@ int edge_mqtt_callback(struct lws *wsi, enum lws_callback_reasons reason, void *
 size_t edge_mqtt_conn_size(void);
 void edge_mqtt_login(struct edge *self, struct request *answered);
 void edge_mqtt_ack(struct edge *self, const struct msg_ack *ack, const char *reason);
-void edge_mqtt_kick(struct edge *self, const struct msg_kick *kick);
 void edge_mqtt_resume(struct edge *self); /* there is credit again */
 void edge_mqtt_flush(struct edge *self);
 void edge_mqtt_tell(struct edge *self); /* connections, for edge_lanes_tells() */
 void edge_mqtt_second(struct edge *self);
-void edge_mqtt_drain(struct edge *self, const char *elsewhere); /* a part of the connections */
-void edge_mqtt_goodbye(struct edge *self);
+
+/* edge_kick.c */
+void edge_kick_one(struct edge *self, const struct msg_kick *kick);
+void edge_kick_part(struct edge *self, const char *elsewhere); /* of the connections: draining */
+void edge_kick_all(struct edge *self);                         /* the process ends */
+/* Obeyed at the end of the turn. */
+void edge_kick_revoked(struct edge *self, const struct msg_revoked *revoked);
+void edge_kick_turn(struct edge *self);
+/* A login that was asked for when revoked_count was `since` may have been checked against what
+ * holds no more. */
+bool edge_kick_missed(const struct edge *self, uint64_t since, const struct uuid *holder,
+                      int64_t mark);
 
 /* edge_watch.c */
 void edge_watch_event(struct edge *self, const struct msg_event *event, const uint8_t *texts);

@@ -6,7 +6,6 @@
 
 #define OUT_BYTES_MAX (2 * (LIMIT_CLIENT_QUEUE_BYTES + LIMIT_PACKET_BYTES))
 #define IN_BYTES_MAX (2 * LIMIT_PACKET_BYTES + 2 * 65536)
-#define DRAIN_PARTS 20
 /* A client that does not take its last packet is closed after this. */
 #define GOODBYE_SECONDS 2
 
@@ -23,24 +22,38 @@ static void on_authenticate(void *context, const struct session_login *login)
     struct request *request = request_new(REQUEST_LOGIN);
     CHECK(request != NULL);
     request->ref = conn->ref;
+    conn->revoked_before = conn->edge->revoked_count;
     buf_put(&request->user, login->user.data, login->user.len);
     buf_put(&request->password, login->password.data, login->password.len);
     edge_ask(conn->edge, request); /* a login waits; it is never turned away */
 }
 
+static void publish(struct mqtt_conn *conn, const struct session_message *message)
+{
+    if (edge_refuse_names_no_device(message))
+        edge_refuse(conn, message, MQTT_TOPIC_INVALID,
+                    "the topic of telemetry has to name a device by its id");
+    else
+        edge_route_publish(conn, message);
+}
+
 static void on_publish(void *context, const struct session_message *message)
 {
     metrics_add(METRIC_PUBLISHES, 1);
-    edge_route_publish(context, message);
+    publish(context, message);
 }
 
 static void on_refused(void *context, const struct session_message *message, uint8_t reason)
 {
     struct mqtt_conn *conn = context;
     metrics_add(METRIC_MQTT_REFUSED, 1);
-    log_event(LEVEL_INFO, "publish_refused", "reason", "0x%02x client %.64s topic %.*s", reason,
-              session_client_id(conn->session), (int)(message->topic.len & 0xff),
+    log_event(LEVEL_DEBUG, "publish_refused", "reason", "0x%02x client %.64s topic %.*s", reason,
+              session_client_id(conn->session),
+              (int)(message->topic.len < 256 ? message->topic.len : 256),
               (const char *)message->topic.data);
+    edge_refuse(conn, message, reason,
+                reason == MQTT_TOPIC_INVALID ? "the topic is too long"
+                                             : "not authorized to publish to this topic");
 }
 
 static int on_subscribe(void *context, const struct session_subscription *wanted)
@@ -55,7 +68,7 @@ static int on_unsubscribe(void *context, struct mqtt_span filter)
 
 static void on_will(void *context, const struct session_message *message)
 {
-    edge_route_publish(context, message);
+    publish(context, message);
 }
 
 static void on_close(void *context, uint8_t reason)
@@ -221,7 +234,7 @@ static void read_again(struct mqtt_conn *conn)
         lws_rx_flow_control(conn->wsi, 1);
 }
 
-static struct mqtt_conn *conn_at(struct edge *self, uint32_t index)
+struct mqtt_conn *edge_mqtt_at(struct edge *self, uint32_t index)
 {
     return self->peers[index].kind == PEER_MQTT ? self->peers[index].object : NULL;
 }
@@ -231,7 +244,7 @@ void edge_mqtt_resume(struct edge *self)
     /* Goes on where it ended, or the last ones would be read never. */
     for (uint32_t n = 0; n < self->peers_count && !self->exhausted; n++) {
         self->resume_at = (self->resume_at + 1) % self->peers_count;
-        struct mqtt_conn *conn = conn_at(self, self->resume_at);
+        struct mqtt_conn *conn = edge_mqtt_at(self, self->resume_at);
         if (conn != NULL)
             read_again(conn);
     }
@@ -283,7 +296,7 @@ static void tell_claim(struct mqtt_conn *conn, bool claim)
 void edge_mqtt_tell(struct edge *self)
 {
     for (uint32_t i = 0; i < self->peers_count; i++) {
-        struct mqtt_conn *conn = conn_at(self, i);
+        struct mqtt_conn *conn = edge_mqtt_at(self, i);
         if (conn == NULL || !conn->claimed)
             continue;
         const struct principal *who = session_principal(conn->session);
@@ -292,6 +305,18 @@ void edge_mqtt_tell(struct edge *self)
         if (conn->present && edge_lanes_tells(self, edge_slot(self, &who->tenant, &who->device)))
             say_presence(conn, PRESENCE_AGAIN);
     }
+}
+
+/* 0, or the reason why not. Whom a change since its check concerns is to try again: that is checked
+ * against what holds now. */
+static uint8_t refusal(const struct mqtt_conn *conn, const struct request *answered)
+{
+    if (answered->status == 200)
+        return edge_kick_missed(conn->edge, conn->revoked_before, &answered->principal.device,
+                                answered->mark)
+                   ? MQTT_SERVER_UNAVAILABLE
+                   : MQTT_SUCCESS;
+    return answered->status == 503 ? MQTT_SERVER_UNAVAILABLE : MQTT_BAD_CREDENTIALS;
 }
 
 void edge_mqtt_login(struct edge *self, struct request *answered)
@@ -304,10 +329,10 @@ void edge_mqtt_login(struct edge *self, struct request *answered)
     struct uuid random = uuid_random();
     char assigned[8 + UUID_TEXT_LEN];
     snprintf(assigned, sizeof assigned, "gito-%s", uuid_text(&random).s);
+    uint8_t reason = refusal(conn, answered);
     struct session_auth auth = {
-        .accepted = answered->status == 200,
-        .reason =
-            answered->status == 503 ? 0x88 : 0x86, /* server unavailable; bad user or password */
+        .accepted = reason == MQTT_SUCCESS,
+        .reason = reason,
         .principal = &answered->principal,
         .assigned_id = assigned,
     };
@@ -324,6 +349,7 @@ void edge_mqtt_login(struct edge *self, struct request *answered)
         principal_clear(&answered->principal);
     if (rc == 0 && session_connected(conn->session)) {
         conn->since_us = clock_real_us();
+        conn->mark = answered->mark;
         tell_claim(conn, true);
         tell_presence(conn, true);
         read_again(conn);
@@ -344,38 +370,11 @@ void edge_mqtt_ack(struct edge *self, const struct msg_ack *ack, const char *rea
         read_again(conn);
 }
 
-static void kick(struct mqtt_conn *conn, uint8_t reason, const char *elsewhere)
-{
-    struct session_env env = edge_mqtt_env(conn);
-    session_kick(conn->session, &env, reason, NULL, elsewhere);
-    edge_mqtt_dirty(conn);
-}
-
-/* All of them within DRAIN_PARTS calls. */
-void edge_mqtt_drain(struct edge *self, const char *elsewhere)
-{
-    uint32_t parts = self->peers_count / DRAIN_PARTS + 1;
-    for (; parts > 0 && self->peers_count > 0; parts--) {
-        self->drain_at = (self->drain_at + 1) % self->peers_count;
-        struct mqtt_conn *conn = conn_at(self, self->drain_at);
-        if (conn != NULL && session_connected(conn->session))
-            kick(conn, 0x9D, *elsewhere != '\0' ? elsewhere : NULL); /* server moved */
-    }
-}
-
-void edge_mqtt_kick(struct edge *self, const struct msg_kick *wanted)
-{
-    struct msg_ref ref = wanted->ref;
-    struct mqtt_conn *conn = edge_peer(self, &ref, PEER_MQTT);
-    if (conn != NULL)
-        kick(conn, wanted->code, NULL);
-}
-
 void edge_mqtt_second(struct edge *self)
 {
     int64_t now = clock_boot_us();
     for (uint32_t i = 0; i < self->peers_count; i++) {
-        struct mqtt_conn *conn = conn_at(self, i);
+        struct mqtt_conn *conn = edge_mqtt_at(self, i);
         if (conn != NULL && edge_sync_expire(&conn->sync, now))
             edge_mqtt_dirty(conn);
         if (conn == NULL || session_deadline_us(conn->session) > now)
@@ -383,15 +382,6 @@ void edge_mqtt_second(struct edge *self)
         struct session_env env = edge_mqtt_env(conn);
         session_tick(conn->session, &env);
         edge_mqtt_dirty(conn);
-    }
-}
-
-void edge_mqtt_goodbye(struct edge *self)
-{
-    for (uint32_t i = 0; i < self->peers_count; i++) {
-        struct mqtt_conn *conn = conn_at(self, i);
-        if (conn != NULL)
-            kick(conn, 0x8B, NULL); /* server shutting down */
     }
 }
 

@@ -13,14 +13,16 @@
 static const struct database_scope before_tenant = {.tenant = NULL};
 
 static const char device_sql[] =
-    "SELECT encode(c.secret_hash, 'hex'), region_of(c.tenant_id, c.device_id)"
+    "SELECT encode(c.secret_hash, 'hex'), region_of(c.tenant_id, c.device_id),"
+    " credentials_mark(c.tenant_id, c.device_id)"
     " FROM device_credentials c"
     " JOIN tenants t ON t.id = c.tenant_id AND t.status = 'active'"
     " WHERE c.device_id = $1 AND c.tenant_id = $2";
 
 static const char service_sql[] =
     "SELECT s.id, s.tenant_id, s.password_hash, s.mount_point,"
-    " to_json(s.publish_filters), to_json(s.subscribe_filters), region_of(s.tenant_id, NULL)"
+    " to_json(s.publish_filters), to_json(s.subscribe_filters), region_of(s.tenant_id, NULL),"
+    " credentials_mark(s.tenant_id, s.id)"
     " FROM service_accounts s"
     " JOIN tenants t ON t.id = s.tenant_id AND t.status = 'active'"
     " WHERE s.username = $1 AND s.active";
@@ -67,6 +69,7 @@ static int device_login(struct request *request, struct database *database,
     if (!secret_is(&request->password, stored))
         return 401;
     request->region = (unsigned)strtoul(PQgetvalue(rows, 0, 1), NULL, 10);
+    request->mark = strtoll(PQgetvalue(rows, 0, 2), NULL, 10);
     request->principal =
         (struct principal){.tenant = *tenant, .device = *device, .kind = PRINCIPAL_DEVICE};
     return 200;
@@ -101,6 +104,7 @@ static int adopt_service(struct request *request, const PGresult *rows)
     if (found.filters == NULL)
         return 503;
     request->region = (unsigned)strtoul(PQgetvalue(rows, 0, 6), NULL, 10);
+    request->mark = strtoll(PQgetvalue(rows, 0, 7), NULL, 10);
     request->principal = found;
     return 200;
 }

@@ -53,6 +53,7 @@ struct request {
     bool more;                  /* RETAINED: there may be a next page */
     struct principal principal; /* LOGIN */
     unsigned region;            /* LOGIN, WATCH: number of the device's, or the tenant's */
+    int64_t mark;               /* LOGIN: of the credentials that let it in (008_credentials.sql) */
 };
 
 struct request *request_new(enum request_kind kind); /* NULL: out of memory */

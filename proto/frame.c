@@ -26,7 +26,7 @@ static const size_t fixed_sizes[] = {
     [MSG_ACK] = sizeof(struct msg_ack),           [MSG_EVENT] = sizeof(struct msg_event),
     [MSG_KICK] = sizeof(struct msg_kick),         [MSG_ADMITTED] = sizeof(struct msg_admitted),
     [MSG_SYNC] = sizeof(struct msg_sync),         [MSG_SYNCED] = sizeof(struct msg_sync),
-    [MSG_NEWS] = sizeof(struct msg_news),
+    [MSG_NEWS] = sizeof(struct msg_news),         [MSG_REVOKED] = sizeof(struct msg_revoked),
 };
 #define KINDS (sizeof fixed_sizes / sizeof *fixed_sizes)
 
@@ -81,6 +81,7 @@ static size_t texts_expected(enum msg_kind kind, const void *fixed)
     case MSG_GIVEN:
     case MSG_KICK:
     case MSG_ADMITTED:
+    case MSG_REVOKED:
         break;
     }
     return 0;

@@ -8,7 +8,7 @@
 /* An MQTT packet: payload plus topic and properties; larger closes the connection (0x95). */
 #define LIMIT_PACKET_BYTES (LIMIT_PAYLOAD_BYTES + 68 * 1024)
 /* Un-acknowledged QoS 1/2 publishes of one connection; past it the connection is not read.
- * MQTT 5 clients see it as Receive Maximum. */
+ * MQTT 5 clients see it as Receive Maximum; it counts what waits for its PUBREL there. */
 #define LIMIT_RECEIVE_MAXIMUM 1024
 /* Outgoing QoS 1/2 messages in flight to one client, less where it asks for less. */
 #define LIMIT_SEND_INFLIGHT 64

@@ -138,8 +138,12 @@ static void read_publish(struct mqtt_reader *in, uint8_t flags, int version,
     const struct mqtt_properties *properties = &ret->properties;
     if (mqtt_has(properties, MQTT_P_TOPIC_ALIAS) && properties->topic_alias == 0)
         mqtt_fail(in, MQTT_ALIAS_INVALID); /* MQTT-3.3.2-8 */
-    if (publish->topic.len > 0 || !mqtt_has(properties, MQTT_P_TOPIC_ALIAS))
+    if (version == MQTT_5 && publish->topic.len == 0) {
+        if (!mqtt_has(properties, MQTT_P_TOPIC_ALIAS))
+            mqtt_fail(in, MQTT_PROTOCOL_ERROR); /* 3.3.2.1 */
+    } else {
         check_topic(in, publish->topic);
+    }
     check_response_topic(in, properties);
     publish->payload = mqtt_read_rest(in);
 }

@@ -29,17 +29,17 @@ static inline uint16_t msg_slot(unsigned region, unsigned slot)
 
 enum msg_kind {
     MSG_READING = 1, /* edge → shard: one reading; payload, extra */
-    MSG_REJECT, /* edge → shard: a PUBLISH of telemetry that was refused; topic, reason, payload */
-    MSG_PRESENCE, /* edge → shard: a device's own connection came or went */
-    MSG_INTEREST, /* edge → every shard: this edge has (or has no more) watchers of … */
-    MSG_MESSAGE,  /* edge → shard: any other PUBLISH; topic, payload */
+    MSG_REJECT,      /* edge → shard: a PUBLISH that was refused; topic, reason, payload */
+    MSG_PRESENCE,    /* edge → shard: a device's own connection came or went */
+    MSG_INTEREST,    /* edge → every shard: this edge has (or has no more) watchers of … */
+    MSG_MESSAGE,     /* edge → shard: any other PUBLISH; topic, payload */
     MSG_TOLD,  /* edge → shard: a slot's new owner has heard from it all that it says by itself */
     MSG_CLAIM, /* edge → tenant's shard: this connection now holds a client id; client id */
     MSG_UNCLAIM, /* edge → tenant's shard: it is gone; client id */
     MSG_ADMIT,   /* edge → tenant's shard: may this REST request go on? */
     MSG_ASK,     /* edge → shard: what of this actor? (and, if told so, drop it) */
     MSG_SYNC,    /* edge → shard: say when all that came before it is taken */
-    MSG_CHANGED, /* control → shard: device's rules, credentials or existence changed */
+    MSG_CHANGED, /* control → shard: device's rules or existence changed */
     MSG_WAKE,    /* control → shard: device is not offline in the database: watch its timers */
 
     MSG_HOME, /* control → edge, shard → edge: the region of a tenant's or device's slots */
@@ -62,6 +62,7 @@ enum msg_kind {
     MSG_ACTOR,    /* shard → edge: the answer to ASK */
     MSG_SYNCED,   /* shard → edge: the answer to SYNC */
     MSG_NEWS,     /* control → edge: what changed in the view, for operators; its text */
+    MSG_REVOKED,  /* control → edge: what lets a device or service account in has changed */
 };
 
 /* Where an answer goes: node, edge thread, its connection, and which use of that connection's
@@ -111,7 +112,7 @@ struct msg_reading {
 
 struct msg_reject {
     struct msg_ref ref;
-    struct uuid tenant, device; /* device: nil when the topic names none */
+    struct uuid tenant, device; /* whose row it is; device: nil for a tenant's own */
     uint8_t flags;
     uint8_t code; /* MQTT 5 reason code for the acknowledgement */
     uint16_t topic_len, reason_len;
@@ -292,6 +293,11 @@ struct msg_event {
 struct msg_news {
     int64_t version; /* of the view that it leads to */
     uint32_t text_len;
+} __attribute__((packed));
+
+struct msg_revoked {
+    struct uuid holder;
+    int64_t mark; /* of what lets it in now; 0: nothing does */
 } __attribute__((packed));
 
 struct msg_kick {

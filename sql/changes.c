@@ -60,17 +60,25 @@ static bool was_told(const struct changes *self, int64_t id)
 static void tell_row(const struct changes *self, struct pass *pass, const PGresult *rows, int row,
                      changes_tell *tell, void *arg)
 {
-    struct uuid tenant, device;
+    struct change change = {.credentials = !PQgetisnull(rows, row, 5)};
     uint64_t xid = strtoull(PQgetvalue(rows, row, 1), NULL, 10);
     pass->last_id = strtoll(PQgetvalue(rows, row, 0), NULL, 10);
     if (xid >= pass->xmin && pass->count < CHANGES_SEEN_MAX)
         pass->ids[pass->count++] = pass->last_id;
     if (was_told(self, pass->last_id))
         return;
-    if (uuid_parse(PQgetvalue(rows, row, 2), UUID_TEXT_LEN, &tenant) == 0 &&
-        uuid_parse(PQgetvalue(rows, row, 3), UUID_TEXT_LEN, &device) == 0)
-        tell(arg, &tenant, &device);
+    change.mark = strtoll(PQgetvalue(rows, row, 5), NULL, 10);
+    if (uuid_parse(PQgetvalue(rows, row, 2), UUID_TEXT_LEN, &change.tenant) == 0 &&
+        uuid_parse(PQgetvalue(rows, row, 3), UUID_TEXT_LEN, &change.holder) == 0)
+        tell(arg, &change);
 }
+
+static const char page_sql[] =
+    "SELECT c.id, c.xid, c.tenant_id, c.device_id, s.xmin,"
+    " CASE WHEN c.credentials THEN credentials_mark(c.tenant_id, c.device_id) END"
+    " FROM (SELECT pg_snapshot_xmin(pg_current_snapshot()) AS xmin) s"
+    " LEFT JOIN LATERAL (SELECT * FROM changes WHERE xid >= $1::xid8"
+    " AND id > $2 ORDER BY id LIMIT $3) c ON true ORDER BY c.id";
 
 /* How many rows the page had, or an error. */
 static int read_page(struct changes *self, struct ask *db, struct pass *pass, changes_tell *tell,
@@ -78,12 +86,7 @@ static int read_page(struct changes *self, struct ask *db, struct pass *pass, ch
 {
     struct digits from = digits(self->xmin), after = digits((uint64_t)pass->last_id);
     struct digits limit = digits(CHANGES_PAGE);
-    PGresult *rows = ask_rows(db,
-                              "SELECT c.id, c.xid, c.tenant_id, c.device_id, s.xmin "
-                              "FROM (SELECT pg_snapshot_xmin(pg_current_snapshot()) AS xmin) s "
-                              "LEFT JOIN LATERAL (SELECT * FROM changes WHERE xid >= $1::xid8 "
-                              "AND id > $2 ORDER BY id LIMIT $3) c ON true ORDER BY c.id",
-                              3, (const char *[]){from.s, after.s, limit.s});
+    PGresult *rows = ask_rows(db, page_sql, 3, (const char *[]){from.s, after.s, limit.s});
     if (rows == NULL)
         return ask_error(db);
     if (pass->xmin == 0)

@@ -1,9 +1,10 @@
 #pragma once
 /*
- * changes - the feed of devices that actors must read anew (rules, credentials, existence).
+ * changes - the feed of devices that actors must read anew (rules, existence), and of devices and
+ * service accounts whose credentials are not what they were.
  *
  * In:    table changes, which triggers fill, whoever writes: REST or plain SQL.
- * Out:   the devices of rows that were not told yet.
+ * Out:   what the rows that were not told yet are about.
  * Owner: the control thread.
  * Bound: CHANGES_SEEN_MAX ids are remembered; past it rows are told again, which does no harm.
  * Holds: 1. A pass reads from the xmin that the former pass saw first. Every transaction below it
@@ -23,7 +24,13 @@ struct changes {
     size_t seen_count;
 };
 
-typedef void changes_tell(void *arg, const struct uuid *tenant, const struct uuid *device);
+struct change {
+    struct uuid tenant, holder; /* a device; of credentials perhaps a service account */
+    bool credentials;           /* about them, and nothing else */
+    int64_t mark;               /* what lets the holder in now (008_credentials.sql); 0: nothing */
+};
+
+typedef void changes_tell(void *arg, const struct change *change);
 
 void changes_init(struct changes *self);
 void changes_free(struct changes *self);

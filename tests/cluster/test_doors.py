@@ -10,7 +10,7 @@ from clients import Device, Live, Mqtt, make_account
 from cluster import wait_until
 from tenants import make_tenant
 
-TAKEN_OVER, LIMIT = 0x8E, 1000
+TAKEN_OVER, REVOKED, LIMIT = 0x8E, 0x98, 1000
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +93,21 @@ def test_a_client_id_is_taken_over_by_another_node(shared, device):
         assert client.publish(device.topic(), {"a": 1})[0] == 0
         former = client
     former.close()
+
+
+def test_a_revoked_secret_ends_connections_at_every_node(shared, t, device):
+    """A secret that is rotated by one node ends what it let in at the others."""
+    clients = [connect(device, shared.at(node), version=5) for node in ("eu-1", "eu-2", "us-1")]
+    for client in clients:
+        client.client.reconnect_delay_set(60, 60)
+    device.secret = shared.at("us-1").api("POST", t.path("/devices/%s/credentials" % device.id),
+                                          t.tokens["TENANT_ADMIN"])["data"]["secret"]
+    for client in clients:
+        assert client.closed.wait(5), "the old secret's connection lives on"
+        assert client.client.disconnect_code == REVOKED
+        client.client.loop_stop()
+    with connect(device, shared.at("eu-1")) as client:
+        assert client.publish(device.topic(), {"a": 1})[0] == 0
 
 
 def test_a_status_is_the_devices_wherever_it_is(shared, device):

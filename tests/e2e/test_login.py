@@ -7,6 +7,7 @@ import uuid
 
 import pytest
 
+from clients import Device, Mqtt, make_account
 from cluster import SERVICE_ACCOUNT, TENANT
 from tenants import make_tenant
 
@@ -73,6 +74,62 @@ def test_a_service_account_connects_while_it_is_active(g, t):
     assert connects(g, name, "a new password", topic)
     t.data("DELETE", path)
     assert not connects(g, name, "a new password", topic)
+
+
+def is_ended(client):
+    """MQTT 5 is told why: administrative action."""
+    client.client.reconnect_delay_set(60, 60)
+    ended = client.closed.wait(5) and client.client.disconnect_code == 0x98
+    client.client.loop_stop()
+    return ended
+
+
+@pytest.mark.parametrize("way", ["rest", "sql", "delete"])
+def test_a_device_is_not_connected_by_what_holds_no_more(g, t, way):
+    """A rotated secret ends the connections that the old one made, not those of the new one."""
+    device, other = Device(t), Device(t)
+    old, bystander = device.connect(version=5), other.connect(version=5)
+    if way == "rest":
+        device.secret = t.data("POST", "/devices/%s/credentials" % device.id)["secret"]
+    elif way == "sql":
+        g.sql("UPDATE device_credentials SET secret_hash = sha256('by sql') WHERE device_id = %s",
+              [device.id])
+        device.secret = "by sql"
+    else:
+        g.sql("DELETE FROM device_credentials WHERE device_id = %s", [device.id])
+    new = device.connect(version=5) if way != "delete" else None
+    assert is_ended(old)
+    if new:
+        assert new.publish(device.topic(), {"a": 1})[0] == 0
+        assert not new.closed.is_set()
+        new.close()
+    assert bystander.publish(other.topic(), {"a": 1})[0] == 0
+    bystander.close()
+
+
+@pytest.mark.parametrize("change", [
+    "UPDATE service_accounts SET active = false", "DELETE FROM service_accounts",
+    "UPDATE service_accounts SET password_hash = password_hash || 'x'",
+    "UPDATE service_accounts SET publish_filters = '{other/#}'",
+    "UPDATE service_accounts SET subscribe_filters = '{other/#}'"])
+def test_an_account_is_not_connected_by_what_holds_no_more(g, t, change):
+    user, password = make_account(t)
+    bystander = Mqtt(g, *make_account(t), version=5)
+    with Mqtt(g, user, password, version=5) as client:
+        g.sql("UPDATE service_accounts SET updated_at = now() WHERE username = %s", [user])
+        assert client.publish(t.id + "/x", "lives on")[0] == 0
+        g.sql(change + " WHERE username = %s", [user])
+        assert is_ended(client)
+    assert bystander.publish(t.id + "/x", "lives on")[0] == 0
+    bystander.close()
+
+
+def test_a_suspended_tenants_connections_end(g):
+    mine = make_tenant(g)
+    device, account = Device(mine), make_account(mine)
+    clients = [device.connect(version=5), Mqtt(g, *account, version=5)]
+    g.sql("UPDATE tenants SET status = 'suspended' WHERE id = %s", (mine.id,))
+    assert all([is_ended(client) for client in clients])
 
 
 def test_a_suspended_tenant_is_shut_out(g):

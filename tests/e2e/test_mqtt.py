@@ -5,11 +5,13 @@ import json
 import os
 import queue
 import re
+import struct
 import subprocess
 import time
 
 import pytest
 
+import packets
 from clients import Device, Mqtt, make_account
 from cluster import DEVICE, SERVICE_ACCOUNT, TENANT, wait_until
 from tenants import UTC, iso, make_tenant
@@ -130,6 +132,21 @@ def test_hundreds_in_flight_are_all_acknowledged_and_stored(device):
     assert [row[0] for row in device.rows("temperature")] == list(range(500))
 
 
+def test_a_3_1_1_client_has_no_receive_maximum(g, device):
+    """More QoS 2 messages than MQTT 5's Receive Maximum, sent at once, are all taken and stored."""
+    count = 1100
+    with packets.Client(g, account=(device.user, device.secret)) as client:
+        for mid in range(1, count + 1):
+            client.publish(device.topic(), '{"n": %d}' % mid, mid, qos=2)
+        for kind in (packets.PUBREC, packets.PUBCOMP):
+            for mid in range(1, count + 1):
+                assert client.expect(kind) == struct.pack(">H", mid)
+            if kind == packets.PUBREC:
+                for mid in range(1, count + 1):
+                    client.send(packets.packet(packets.PUBREL, struct.pack(">H", mid), 2))
+    assert [row[0]["n"] for row in device.rows()] == list(range(1, count + 1))
+
+
 def test_wildcards_of_a_service_account(g, t, device):
     """+ and # show a service account its tenant's devices, until it unsubscribes."""
     second = Device(t)
@@ -223,11 +240,20 @@ def test_a_device_keeps_to_itself(g, t, device, version):
         for filter in (second.topic("commands"), "#", "%s/#" % t.id, "+/devices/+/telemetry",
                        "%s/devices/+/telemetry" % t.id, "$SYS/#", "$share/x/#"):
             assert client.subscribe(filter) >= 0x80, filter
-        code, _ = client.publish(second.topic(), {"temperature": 1})
+        code, reason = client.publish(second.topic(), {"temperature": 1})
         assert code == (0x87 if version == 5 else 0)
+        assert (reason is not None) == (version == 5)
+        client.publish(device.topic("status"), "online", qos=2)
+        client.publish(second.topic("x"), "y", qos=0)
         assert client.subscribe(device.topic("#")) == 1
         assert client.publish(device.topic(), {"temperature": 1})[0] == 0
     assert second.rows() == [] and len(device.rows()) == 1
+    wait_until(lambda: len(device.rejected()) == 3, 10, "the rows of what was refused")
+    assert second.rejected() == []
+    assert g.sql("SELECT topic, payload FROM telemetry_rejected WHERE device_id = %s ORDER BY topic",
+                 [device.id]) == sorted([(second.topic(), '{"temperature": 1}'),
+                                         (device.topic("status"), "online"),
+                                         (second.topic("x"), "y")])
 
 
 def test_nobody_crosses_tenants(g, t, other, device):
@@ -239,6 +265,8 @@ def test_nobody_crosses_tenants(g, t, other, device):
             assert spy.subscribe(filter) >= 0x80, filter
         spy.subscribe("#")  # all of its own, or refused: never others'
         assert spy.publish(foreign.topic(), {"a": 1})[0] == 0x87
+        assert g.sql("SELECT tenant_id::text, device_id FROM telemetry_rejected WHERE topic = %s",
+                     [foreign.topic()]) == [(t.id, None)]
         victim.publish(foreign.topic(), {"secret": 1})
         with device.connect() as own:
             own.publish(device.topic(), {"a": 1})
@@ -257,6 +285,21 @@ def test_an_accounts_filters_bound_it(g, t, device):
         assert client.publish(device.topic(), {"a": 1})[0] == 0x87
         assert client.subscribe("%s/devices/+/status" % t.id) == 1
         assert client.subscribe("%s/devices/+/telemetry" % t.id) >= 0x80
+
+
+@pytest.mark.parametrize("name", ["abc", "", "00000000-0000-0000-0000-00000000000"])
+def test_telemetry_of_no_device_is_refused(g, t, name):
+    """Telemetry whose topic has no device's id where it belongs is told so, and leaves a row."""
+    topic = "%s/devices/%s/telemetry" % (t.id, name)
+    with Mqtt(g, *make_account(t), version=5) as client:
+        code, reason = client.publish(topic, {"a": 1})
+        assert code == 0x90 and "device" in reason
+        assert client.publish(topic + "/more", {"a": 1})[0] in (0, 0x10)  # a message like others
+        assert g.sql("SELECT tenant_id::text, device_id, reason FROM telemetry_rejected"
+                     " WHERE topic = %s", [topic]) == [(t.id, None, reason)]
+    with Mqtt(g, *make_account(t, mount_point=True)) as client:
+        assert client.publish("devices/%s/telemetry" % name, {"a": 1}, qos=2) == (0, None)
+    assert len(g.sql("SELECT 1 FROM telemetry_rejected WHERE topic = %s", [topic])) == 2
 
 
 # The life of a connection.

@@ -131,6 +131,19 @@ static void expect_item(struct inbox *shard, enum msg_kind kind)
     assert_memory_equal(&((const struct msg_device *)item.fixed)->device, &device, sizeof device);
 }
 
+/* The next item about credentials is of DEVICE, which others let in now. */
+static void expect_revoked(struct inbox *edge)
+{
+    struct uuid device;
+    struct item item = next_item(edge);
+    while (item.kind != MSG_REVOKED)
+        item = next_item(edge);
+    const struct msg_revoked *revoked = item.fixed;
+    assert_int_equal(uuid_parse(DEVICE, UUID_TEXT_LEN, &device), 0);
+    assert_memory_equal(&revoked->holder, &device, sizeof device);
+    assert_int_not_equal(revoked->mark, 0);
+}
+
 /* First of all who is there, then who owns which slot. */
 static void expect_view(struct inbox *thread)
 {
@@ -180,6 +193,8 @@ static void it_wakes_tells_and_outlives_an_outage(void **state)
     run("INSERT INTO alert_rules (tenant_id, device_id, metric, operator, threshold) "
         "VALUES ('" TENANT "', '" DEVICE "', 'temperature', '>', 1)");
     expect_item(&shard, MSG_CHANGED);
+    run("UPDATE device_credentials SET secret_hash = 'another'");
+    expect_revoked(&edge);
 
     private_pg_crash(&pg);
     wait_until_database(false);

@@ -50,7 +50,7 @@ static const struct refusal refusals[] = {
     {"DUP with QoS 0", 4, BYTES("\x38\x03\0\1t"), 0x81},
     {"packet id 0", 4, BYTES("\x32\x05\0\1t\0\0"), 0x82},
     {"empty topic", 4, BYTES("\x30\x02\0\0"), 0x90},
-    {"empty topic without alias", 5, BYTES("\x30\x03\0\0\0"), 0x90},
+    {"empty topic without alias", 5, BYTES("\x30\x03\0\0\0"), 0x82},
     {"wildcard in topic", 4, BYTES("\x30\x05\0\3t/+"), 0x90},
     {"wildcard in topic", 5, BYTES("\x30\x04\0\1#\0"), 0x90},
     {"topic longer than the packet", 4, BYTES("\x30\x03\0\5t"), 0x81},

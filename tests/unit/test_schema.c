@@ -1,5 +1,5 @@
-/* Migrations, provisioning, home regions and the changes feed, on a PostgreSQL of our own. */
-#include "sql/changes.h"
+/* Migrations, provisioning, home regions and upkeep, on a PostgreSQL of our own. */
+#include "sql/ask.h"
 #include "sql/db.h"
 #include "sql/migrate.h"
 #include "sql/provision.h"
@@ -178,82 +178,6 @@ static void a_home_region_is_fixed(void **state)
     PQfinish(app.conn);
     PQfinish(node.conn);
     PQfinish(admin.conn);
-}
-
-static void count_device(void *arg, const struct uuid *tenant, const struct uuid *device)
-{
-    (void)tenant;
-    unsigned *told = arg;
-    told[device->bytes[15]]++;
-}
-
-/* Rules of devices …-000000000000 to …-000000000011 (provisioned above). */
-static void add_rule(struct ask *db, int device)
-{
-    char sql[300];
-    snprintf(sql, sizeof sql,
-             "INSERT INTO alert_rules (tenant_id, device_id, metric, operator, threshold) VALUES "
-             "('" OTHER "', '00000000-0000-4000-8000-%012d', 'temperature', '>', 1)",
-             device);
-    run(db, sql);
-}
-
-static void a_change_that_commits_late_is_told(void **state)
-{
-    (void)state;
-    struct changes changes;
-    unsigned told[256] = {0};
-    struct ask node = as_node("eu-1/3"), late = connect_as(pg.admin_url, "test", NULL),
-               quick = connect_as(pg.admin_url, "test", NULL);
-    changes_init(&changes);
-    run(&node, "LISTEN gito_changes");
-    assert_int_equal(changes_start(&changes, &node), 0);
-    run(&late, "BEGIN");
-    add_rule(&late, 1);
-    add_rule(&quick, 2);
-    assert_int_equal(changes_read(&changes, &node, count_device, told), 0);
-    assert_int_equal(told[1], 0);
-    assert_int_equal(told[2], 1);
-    add_rule(&quick, 3);
-    assert_int_equal(changes_read(&changes, &node, count_device, told), 0);
-    run(&late, "COMMIT");
-    for (int i = 0; i < 3; i++)
-        assert_int_equal(changes_read(&changes, &node, count_device, told), 0);
-    for (int device = 1; device <= 3; device++)
-        assert_int_equal(told[device], 1);
-    PGnotify *notify = PQnotifies(node.conn);
-    assert_non_null(notify);
-    PQfreemem(notify);
-    run(&late, "UPDATE changes SET created_at = now() - interval '2 hours'");
-    assert_int_equal(changes_prune(&changes, &node), 0);
-    assert_int_equal(number(&late, "SELECT count(*) FROM changes"), 0);
-    changes_free(&changes);
-    PQfinish(quick.conn);
-    PQfinish(late.conn);
-    PQfinish(node.conn);
-}
-
-static void more_changes_than_a_page_are_all_told(void **state)
-{
-    (void)state;
-    struct changes changes;
-    unsigned told[256] = {0}, sum = 0;
-    struct ask node = as_node("eu-1/3"), admin = connect_as(pg.admin_url, "test", NULL);
-    changes_init(&changes);
-    assert_int_equal(changes_start(&changes, &node), 0);
-    run(&admin, "INSERT INTO changes (tenant_id, device_id) SELECT '" OTHER "',"
-                "('00000000-0000-4000-8000-' || lpad(to_hex(n % 256), 12, '0'))::uuid "
-                "FROM generate_series(1, 2560) n");
-    assert_int_equal(changes_read(&changes, &node, count_device, told), 0);
-    assert_int_equal(changes_read(&changes, &node, count_device, told), 0);
-    for (int i = 0; i < 256; i++) {
-        assert_int_equal(told[i], 10);
-        sum += told[i];
-    }
-    assert_int_equal(sum, 2560);
-    changes_free(&changes);
-    PQfinish(admin.conn);
-    PQfinish(node.conn);
 }
 
 static void upkeep_makes_and_drops_partitions(void **state)
@@ -460,8 +384,6 @@ int main(void)
         cmocka_unit_test(the_demo_is_seeded_once),
         cmocka_unit_test(provisioning_keeps_what_exists),
         cmocka_unit_test(a_home_region_is_fixed),
-        cmocka_unit_test(a_change_that_commits_late_is_told),
-        cmocka_unit_test(more_changes_than_a_page_are_all_told),
         cmocka_unit_test(upkeep_makes_and_drops_partitions),
         cmocka_unit_test(a_reading_by_sql_makes_its_day),
         cmocka_unit_test(a_long_backfill_is_in_nobodys_way),

@@ -104,6 +104,7 @@ static void wrong_bytes_end_the_session(void **state)
         {true, 5, SENT("\x30\xFF\xFF\xFF\x7F"), "close 95\n> DISCONNECT 0 95\n"},
         {true, 5, SENT("\xF0\0"), "close 82\n> DISCONNECT 0 82\n"},
         {true, 5, SENT("\xD0\0"), "close 82\n> DISCONNECT 0 82\n"},
+        {true, 5, SENT("\x30\3\0\0\0"), "close 82\n> DISCONNECT 0 82\n"},
         {true, 5, SENT("\x30\4\0\1#\0"), "close 90\n> DISCONNECT 0 90\n"},
         {true, 5, SENT("\x30\6\0\0\3\x23\0\1"), "close 82\n> DISCONNECT 0 82\n"},
         {true, 5, SENT("\x30\7\0\1t\3\x23\0\x11"), "close 94\n> DISCONNECT 0 94\n"},

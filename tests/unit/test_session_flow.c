@@ -33,6 +33,8 @@ static void a_3_1_1_client_gets_its_puback_whatever_the_reason(void **state)
     ack(&c, 7, 0x99, "no JSON");
     publish(&c, TENANT "/devices/" TENANT "/t", 1, 8);
     publish(&c, MINE "status", 2, 9);
+    ack(&c, 8, 0x87, "not authorized");
+    ack(&c, 9, 0x87, "not authorized");
     answer(&c, MQTT_PUBREL, 9, 0);
     expect(&c, "publish " MINE "t {} qos1 id7\n"
                "refused " TENANT "/devices/" TENANT "/t {} qos1 id8 87\n"
@@ -52,9 +54,13 @@ static void refused_publishes_are_answered_in_their_turn(void **state)
     publish(&c, "x", 0, 0);
     expect(&c, "publish " MINE "t {} qos1 id1\nrefused " OTHER "/devices/" DEVICE
                "/t {} qos1 id2 87\nrefused $SYS/x {} qos2 id3 87\nrefused x {} qos0 id0 87\n");
+    ack(&c, 2, 0x87, "not yours");
+    expect(&c, "");
     ack(&c, 1, 0, NULL);
+    assert_int_equal(session_waiting(c.session), 1); /* the third is not on record yet */
+    ack(&c, 3, 0x87, NULL);
     answer(&c, MQTT_PUBREL, 3, 0x92);
-    expect(&c, "> PUBACK 1 00\n> PUBACK 2 87\n> PUBREC 3 87\n> PUBCOMP 3 92\n");
+    expect(&c, "> PUBACK 1 00\n> PUBACK 2 87 not yours\n> PUBREC 3 87\n> PUBCOMP 3 92\n");
     end_client(&c);
 }
 
@@ -129,27 +135,60 @@ static void a_3_1_1_client_is_not_read_at_the_limit(void **state)
     end_client(&c);
 }
 
-static void pubrels_are_read_at_the_limit(void **state)
+/* 1 to 65535, in an order of jumps: 7919 is prime to 65536. */
+static int jumping_id(int i)
+{
+    return (int)((unsigned)i * 7919 & 0xFFFF);
+}
+
+static void a_3_1_1_client_may_have_every_packet_id_in_flight(void **state)
 {
     (void)state;
     struct client c;
     open_device(&c, MQTT_3_1_1);
+    for (int i = 1; i <= UINT16_MAX; i++) {
+        publish(&c, MINE "t", 2, jumping_id(i));
+        ack(&c, jumping_id(i), 0, NULL);
+        buf_clear(&c.out);
+        buf_clear(&c.log);
+    }
+    assert_true(session_wants_input(c.session));
+    assert_true(session_memory(c.session) <= 256 * 1024);
+    publish_dup(&c, 2, 5);
+    expect(&c, "> PUBREC 5 00\n");
+    answer(&c, MQTT_PUBREL, 5, 0);
+    publish(&c, MINE "t", 2, 5);
+    expect(&c, "publish " MINE "t {} qos2 id5\n> PUBCOMP 5 00\n");
+    ack(&c, 5, 0, NULL);
+    for (int i = 1; i <= UINT16_MAX; i++) {
+        answer(&c, MQTT_PUBREL, UINT16_MAX + 1 - jumping_id(i), 0);
+        buf_clear(&c.out);
+    }
+    publish(&c, MINE "t", 2, 5);
+    expect(&c, "publish " MINE "t {} qos2 id5\n");
+    assert_true(session_memory(c.session) <= 2048);
+    end_client(&c);
+}
+
+static void receive_maximum_counts_what_is_not_released(void **state)
+{
+    (void)state;
+    struct client c;
+    open_device(&c, MQTT_5);
     for (int i = 1; i <= LIMIT_RECEIVE_MAXIMUM; i++) {
         publish(&c, MINE "t", 2, i);
         ack(&c, i, 0, NULL);
     }
-    assert_true(session_wants_input(c.session));
     collect(&c);
     buf_clear(&c.log);
     answer(&c, MQTT_PUBREL, 5, 0);
     expect(&c, "> PUBCOMP 5 00\n");
     publish(&c, MINE "t", 2, 2000);
     ack(&c, 2000, 0, NULL);
-    buf_clear(&c.log);
     collect(&c);
     buf_clear(&c.log);
     publish(&c, MINE "t", 2, 2001);
-    expect(&c, "close 93\n");
+    expect(&c, "close 93\n> DISCONNECT 0 93\n");
     end_client(&c);
 }
 
@@ -232,6 +271,52 @@ static void large_messages_are_dropped_for_small_clients(void **state)
     ack(&c, 1, 0x99, "a reason string that is longer than the client's packets");
     expect(&c, "publish " MINE "t {} qos1 id1\n> PUBLISH 0123456789 qos1 id1\n> PUBACK 1 99\n");
     end_client(&c);
+}
+
+/* Connects one that takes packets of so many bytes; what session_auth() says. */
+static int connect_small(struct client *c, const char *id, uint32_t bytes)
+{
+    open_client(c, MQTT_5);
+    struct mqtt_packet packet = connect_packet(id);
+    packet.properties.maximum_packet_size = bytes;
+    mqtt_mark(&packet.properties, MQTT_P_MAXIMUM_PACKET_SIZE);
+    feed(c, &packet);
+    buf_clear(&c->log);
+    return accept_as(c, device_principal());
+}
+
+/* No packet is larger than the client takes: what is only information goes, else the connection. */
+static void small_clients_are_sent_small_packets(void **state)
+{
+    (void)state;
+    static const char *const filters[] = {MINE "a", MINE "b", MINE "c", MINE "d", MINE "e",
+                                          MINE "f", MINE "g", MINE "h", MINE "i", MINE "j",
+                                          MINE "k", MINE "l", MINE "m", MINE "n"};
+    struct client c;
+    assert_int_equal(connect_small(&c, "me", 4), ERR_TOO_LARGE);
+    expect(&c, "close 83\n");
+    end_client(&c);
+    assert_int_equal(connect_small(&c, "me", 17), ERR_TOO_LARGE);
+    expect(&c, "close 83\n> CONNACK 83\n");
+    end_client(&c);
+    assert_int_equal(connect_small(&c, "", 18), ERR_TOO_LARGE); /* its client id is too long */
+    expect(&c, "close 83\n> CONNACK 83\n");
+    end_client(&c);
+    assert_int_equal(connect_small(&c, "me", 18), 0);
+    expect(&c, "> CONNACK 00\n");
+    session_kick(c.session, &c.env, MQTT_SERVER_MOVED, NULL, "a-host-with-a-long-name:1883");
+    expect(&c, "close 9d\n> DISCONNECT 0 9d\n");
+    end_client(&c);
+    for (enum mqtt_type type = MQTT_SUBSCRIBE; type <= MQTT_UNSUBSCRIBE; type += 2) {
+        assert_int_equal(connect_small(&c, "me", 18), 0);
+        subscribe(&c, type, filters, 13); /* two bytes, packet id, no properties: 18 */
+        assert_false(session_ended(c.session));
+        collect(&c);
+        subscribe(&c, type, filters, 14);
+        buf_clear(&c.log);
+        expect(&c, "> DISCONNECT 0 95\n");
+        end_client(&c);
+    }
 }
 
 static void a_full_queue_drops_qos_0_and_ends_qos_1(void **state)
@@ -338,11 +423,13 @@ int main(void)
         cmocka_unit_test(a_pending_qos_1_is_not_routed_twice),
         cmocka_unit_test(receive_maximum_is_enforced),
         cmocka_unit_test(a_3_1_1_client_is_not_read_at_the_limit),
-        cmocka_unit_test(pubrels_are_read_at_the_limit),
+        cmocka_unit_test(a_3_1_1_client_may_have_every_packet_id_in_flight),
+        cmocka_unit_test(receive_maximum_counts_what_is_not_released),
         cmocka_unit_test(aliases_stand_for_topics),
         cmocka_unit_test(deliveries_keep_to_the_window),
         cmocka_unit_test(packet_ids_in_flight_are_not_taken_again),
         cmocka_unit_test(large_messages_are_dropped_for_small_clients),
+        cmocka_unit_test(small_clients_are_sent_small_packets),
         cmocka_unit_test(a_full_queue_drops_qos_0_and_ends_qos_1),
         cmocka_unit_test(answers_wait_for_a_client_that_does_not_read),
         cmocka_unit_test(reason_strings_can_be_declined),
