@@ -38,7 +38,11 @@ struct mqtt_conn *edge_mqtt_at(struct edge *self, uint32_t index);
 /* edge_route.c: a PUBLISH (or will) that its sender may send. */
 void edge_route_publish(struct mqtt_conn *conn, const struct session_message *message);
 
-/* edge_refuse.c: a PUBLISH that is refused for its topic, with MQTT 5's reason code. */
+/* edge_refuse.c: the row of a PUBLISH that is refused: `item` as the caller has filled it but for
+ * the lengths; by its slot's owner. */
+void edge_reject(struct edge *edge, uint16_t slot, struct msg_reject item,
+                 const struct session_message *message, const char *reason);
+/* A PUBLISH that is refused for its topic, with MQTT 5's reason code. */
 void edge_refuse(struct mqtt_conn *conn, const struct session_message *message, uint8_t code,
                  const char *reason);
 /* Telemetry, below the sender's own tenant, of what can be no device. */

@@ -24,22 +24,12 @@ static uint8_t flags_of(const struct session_message *message)
 
 static void reject(const struct route *route, const char *reason, uint8_t code)
 {
-    const struct session_message *message = route->message;
-    size_t topic_len = message->topic.len < 512 ? message->topic.len : 512;
-    struct msg_reject item = {
-        .tenant = route->tenant,
-        .device = route->device,
-        .ref = route->ref,
-        .flags = route->flags | MSG_LAST,
-        .code = code,
-        .topic_len = (uint16_t)topic_len,
-        .reason_len = (uint16_t)strlen(reason),
-        .payload_len = (uint32_t)(message->payload.len < 1024 ? message->payload.len : 1024),
-    };
-    struct span texts[] = {{message->topic.data, topic_len},
-                           {reason, item.reason_len},
-                           {message->payload.data, item.payload_len}};
-    edge_give(route->conn->edge, route->slot, MSG_REJECT, &item, texts, 3);
+    struct msg_reject item = {.tenant = route->tenant,
+                              .device = route->device,
+                              .ref = route->ref,
+                              .flags = route->flags | MSG_LAST,
+                              .code = code};
+    edge_reject(route->conn->edge, route->slot, item, route->message, reason);
 }
 
 /* Partitions exist for this window; the actor's clock and ours are the same machine's. */
