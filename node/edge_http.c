@@ -198,8 +198,9 @@ static void read_arguments(struct exchange *x)
     if (lws_hdr_total_length(x->wsi, WSI_TOKEN_HTTP_URI_ARGS) > LIMIT_ADDRESS_BYTES)
         x->request->query.failed = true;
     for (int i = 0;
-         lws_hdr_copy_fragment(x->wsi, text, sizeof text, WSI_TOKEN_HTTP_URI_ARGS, i) > 0; i++)
-        rest_params_put(&x->request->query, text);
+         lws_hdr_copy_fragment(x->wsi, text, sizeof text, WSI_TOKEN_HTTP_URI_ARGS, i) >= 0; i++)
+        if (text[0] != '\0') /* `?&a=1` */
+            rest_params_put(&x->request->query, text);
 }
 
 /* False: there is one, and it is not good. */

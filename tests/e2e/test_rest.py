@@ -114,6 +114,7 @@ def test_bad_bodies_and_parameters_name_what_is_wrong(t):
     assert fields_of(problem) == {"name", "device_type", "attributes"}
     problem = t.problem("GET", "/devices?page=0&per_page=5000&status=up", status=422)
     assert fields_of(problem) == {"page", "per_page", "status"}
+    assert fields_of(t.problem("GET", "/devices?&page=0", status=422)) == {"page"}
     assert t.problem("GET", "/devices/not-a-uuid", status=422)["code"] == "bad_id"
 
 
