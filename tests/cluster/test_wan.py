@@ -134,9 +134,12 @@ def test_cut_and_heal(w):
 
 def test_cut_loses_what_is_on_its_way(w):
     """A packet that is under way when the link is cut does not arrive."""
-    w.link("a", "b", delay=300)
+    w.link("a", "b", delay=1000)
     one, other = udp(w, "a"), udp(w, "b")
     one.sendto(b"before", (w.address["b"], PORT))
+    one.sendto(b"behind it", (w.address["c"], PORT))
+    wait_until(lambda: w.count("a", "c")["passed"] == 1, 10, "the packet that was sent behind it")
+    assert sum(w.count("a", "b").values()) == 0, "it has had its end already"
     w.cut("a", "b")
     wait_until(lambda: w.count("a", "b")["cut"] == 1, 10, "the end of the packet")
     w.heal("a", "b")
