@@ -5,6 +5,8 @@ import itertools
 import os
 import time
 
+import requests
+
 from cluster import TENANT, wait_until
 from ledger import (DEVICE_ID, Load, check_alerts, check_stored, make_rules, provision,
                     wait_for_rows)
@@ -34,6 +36,15 @@ def waited_for_processors():
             return int(pressure.readline().rpartition("total=")[2]) / 1e6, time.monotonic()
     except FileNotFoundError:
         return 0, time.monotonic()
+
+
+def where(operator, device):
+    """Where the actor is said to be, or why that is not told: for a slot without an owner the
+    question has no answer."""
+    try:
+        return operator.get("/actors/%s/%s" % (TENANT, device), timeout=2)
+    except (requests.RequestException, AssertionError) as error:
+        return "not told (%s)" % error
 
 
 def prepare(gito):
@@ -92,11 +103,15 @@ class Loads:
             raise AssertionError("%s\n%s" % (error, self.tell(waiting))) from None
 
     def tell(self, waiting):
-        """Which devices wait at which nodes, and where their actors are said to be."""
-        operator = Operator(self.gito.at(self.gito.running()[0]))
+        """Which devices wait at which nodes, and where their actors are said to be. It never fails:
+        that would hide the failure it tells of."""
         nodes = {first: node for node, first in self.first_seqs.items()}
-        return "\n".join("%s at %s: %s" % (device, nodes[first], operator.get(
-            "/actors/%s/%s" % (TENANT, device))) for device, first in waiting[:10])
+        try:
+            operator = Operator(self.gito.at(self.gito.running()[0]))
+        except (requests.RequestException, AssertionError, IndexError) as error:
+            return "no node tells where %s are: %s" % (waiting[:10], error)
+        return "\n".join("%s at %s: %s" % (device, nodes[first], where(operator, device))
+                         for device, first in waiting[:10])
 
     def kill(self):
         for load in self.by_node.values():
