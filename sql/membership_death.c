@@ -52,7 +52,10 @@ int membership_bury(struct ask *db, const struct member *self, int64_t incarnati
     struct view_edit edit;
     long buried = 0;
     size_t changes = 0;
-    int rc = view_edit_end_expired(db, self->node_id);
+    /* Whose own lease has run out ends nobody's sessions; in the transaction it counts again. */
+    int rc = view_edit_own_row(db, self->node_id, incarnation, true);
+    if (rc == 0)
+        rc = view_edit_end_expired(db, self->node_id);
     if (rc != 0)
         return rc;
     rc = view_edit_begin(&edit, db);
