@@ -72,7 +72,7 @@ def wait_settled(gito, deadline_s=SETTLE_S):
 
 
 def hold(seconds):
-    """How long a fault lasts: the one thing here that is a time and not a condition."""
+    """How long a fault lasts, or what a promise gives: the one thing here that is a time and not a condition."""
     end = time.monotonic() + seconds
     wait_until(lambda: time.monotonic() >= end, seconds + 10, "the time of the fault")
 
