@@ -49,14 +49,15 @@ def test_a_devices_socket_shows_telemetry_status_and_alerts(g, t, token, device)
     """Reading, status and alert of a device arrive in the contract's shapes."""
     rule = t.data("POST", "/alert-rules", {"device_id": device.id, "metric": "temperature",
                                            "operator": "gt", "threshold": 50})["id"]
-    with Live(g, "/devices/" + device.id, token) as live, device.connect() as client:
-        live.synchronise()
-        client.publish(device.topic(), {"temperature": 60.5, "x": None})
-        seen = {}
-        while len(seen) < 3:
-            message = live.take()
-            seen[message["type"]] = message["data"]
-            assert set(message) == {"type", "data"}
+    with Live(g, "/devices/" + device.id, token) as live:
+        live.synchronise()  # before the device comes: its status is told once
+        with device.connect() as client:
+            client.publish(device.topic(), {"temperature": 60.5, "x": None})
+            seen = {}
+            while len(seen) < 3:
+                message = live.take()
+                seen[message["type"]] = message["data"]
+                assert set(message) == {"type", "data"}
         telemetry = seen["telemetry"]
         assert set(telemetry) == {"device_id", "payload", "timestamp"}
         assert telemetry["device_id"] == device.id
