@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include <cmocka.h>
 
@@ -187,6 +188,26 @@ static void lengths_are_not_believed(void **state)
     assert_int_equal(read_all(count, sizeof count), ERR_MALFORMED);
 }
 
+/* A layout that changes leaves a frame of the former one, of which the fuzzer would reach little.
+ */
+static void the_fuzzers_frame_has_every_kind(void **state)
+{
+    (void)state;
+    static uint8_t bytes[65536];
+    struct frame_reader reader;
+    struct item item;
+    int rc, kinds = 0;
+    FILE *file = fopen(GITO_SOURCE_DIR "/tests/fuzz/corpus/frame/all_kinds", "rb");
+    assert_non_null(file);
+    size_t len = fread(bytes, 1, sizeof bytes, file);
+    fclose(file);
+    assert_int_equal(frame_open(&reader, bytes, len), 0);
+    while ((rc = frame_next(&reader, &item)) == 1)
+        assert_int_equal(item.kind, ++kinds);
+    assert_int_equal(rc, 0);
+    assert_int_equal(kinds, MSG_REVOKED);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -199,6 +220,7 @@ int main(void)
         cmocka_unit_test(a_frame_for_one_too_old_stays_what_it_is),
         cmocka_unit_test(another_version_is_told_apart),
         cmocka_unit_test(lengths_are_not_believed),
+        cmocka_unit_test(the_fuzzers_frame_has_every_kind),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
