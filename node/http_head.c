@@ -85,7 +85,9 @@ static bool is_unsafe(const char *line, size_t len)
 static const char *origin_of(const char *head, size_t len, const char **ret_target)
 {
     const char *end = head + line_len(head, head + len), *target = memchr(head, ' ', len);
-    *ret_target = target != NULL && target < end ? ++target : head;
+    *ret_target = target != NULL && target < end ? target + 1 : head;
+    if (*ret_target == head)
+        return head; /* there is none */
     size_t room = (size_t)(end - *ret_target);
     size_t scheme = begins(*ret_target, room, "http://")    ? 7
                     : begins(*ret_target, room, "https://") ? 8
@@ -124,7 +126,7 @@ static void put_request_line(const char *head, size_t n, struct buf *out)
 {
     const char *target, *path = origin_of(head, n, &target);
     buf_put(out, head, (size_t)(target - head));
-    if (path != target && *path != '/')
+    if (path != target && (path == head + n || *path != '/'))
         buf_putc(out, '/');
     buf_put(out, path, (size_t)(head + n - path));
 }
