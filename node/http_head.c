@@ -125,7 +125,8 @@ static bool is_left_out(const struct plan *plan, const char *line, size_t n)
 static void put_request_line(const char *head, size_t n, struct buf *out)
 {
     const char *target, *path = origin_of(head, n, &target);
-    buf_put(out, head, (size_t)(target - head));
+    if (target != head)
+        buf_put(out, head, (size_t)(target - head));
     if (path != target && (path == head + n || *path != '/'))
         buf_putc(out, '/');
     buf_put(out, path, (size_t)(head + n - path));
