@@ -14,7 +14,7 @@
 /* All devices that are not offline are looked at so often: none is left without its timers. */
 #define SWEEP_MS 600000
 #define DRAIN_LOOK_MS 50
-#define PRUNE_MS 60000
+#define PRUNE_MS 15000
 #define UPKEEP_MS 3600000
 #define UPKEEP_RETRY_MS 60000
 #define BACKOFF_MIN_MS 100
