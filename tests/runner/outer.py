@@ -1,5 +1,6 @@
 """The tests from outside: lint, the web app, and pytest against a running Gito."""
 
+import concurrent.futures
 import glob
 import os
 import re
@@ -98,7 +99,8 @@ def junit_counts(path):
     return (len(cases) - len(failed) - len(skipped), len(failed), len(skipped))
 
 
-def pytest(part, title, folder, build, marker=None, programs_built=()):
+def pytest(folder, build, marker=None, programs_built=()):
+    """(counts, seconds, output)."""
     with tempfile.NamedTemporaryFile(suffix=".xml") as report:
         command = [PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short", "-rs",
                    "--junitxml=" + report.name, folder]
@@ -113,7 +115,7 @@ def pytest(part, title, folder, build, marker=None, programs_built=()):
     # 5 is "no test was collected", which Part.add tells by itself.
     if result.status not in (0, 5) and counts[1] == 0:
         counts = (counts[0], counts[1] + 1, counts[2])
-    part.add(title, counts, result.seconds, result.output)
+    return counts, result.seconds, result.output
 
 
 def has_marked_tests(folder):
@@ -122,18 +124,21 @@ def has_marked_tests(folder):
 
 
 def e2e(part):
-    """All under the release build; the files marked `sanitizer` again under asan and tsan."""
+    """All under the release build; the files marked `sanitizer` again under asan and tsan, both at
+    once: what they look for does not depend on time."""
     if build_web(part) and native.build(part, "release", ["gito-node"]):
-        pytest(part, "release", "tests/e2e", "release")
+        part.add("release", *pytest("tests/e2e", "release"))
     if not has_marked_tests("tests/e2e"):
         return
-    for preset in ("asan", "tsan"):
-        if native.build(part, preset, ["gito-node"]):
-            pytest(part, preset, "tests/e2e", preset, marker="sanitizer")
+    presets = [name for name in ("asan", "tsan") if native.build(part, name, ["gito-node"])]
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        outcomes = pool.map(lambda name: pytest("tests/e2e", name, marker="sanitizer"), presets)
+        for name, outcome in zip(presets, outcomes):
+            part.add(name, *outcome)
 
 
 def cluster(part):
     """Several nodes, brought up by the launcher and in network namespaces with a WAN between."""
     tools = ("gito-load", "gito-wan")
     if native.build(part, "release", ["gito-node", *tools]):
-        pytest(part, "release", "tests/cluster", "release", programs_built=tools)
+        part.add("release", *pytest("tests/cluster", "release", programs_built=tools))
