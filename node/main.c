@@ -335,6 +335,7 @@ int main(int argc, char **argv)
     if (log_init(config.log_level, config.node_id) != 0) {
         fprintf(stderr, "LOG_LEVEL: \"%s\" is none of debug, info, warning, error\n",
                 config.log_level);
+        config_free(&config);
         return EXIT_BAD_CONFIG;
     }
     int status = run_command(&config, &command);
