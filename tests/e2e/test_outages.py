@@ -89,14 +89,14 @@ def test_postgres_away_for_a_while(make_gito, load_on, pace):
     """Connections stay, acknowledgements wait, nobody is evicted, all goes on by itself; a load
     past all bounds is not read meanwhile."""
     gito = make_gito(nodes="eu-1")
+    load = load_on(gito, **pace)
     provision(gito, 203)
     quiet = Quiet(gito, 201)
     with Client(gito, device=202, client_id="pinger") as pinger:
-        load = load_on(gito, **pace)
-        gito.stop_postgres()
-        wait_until(lambda: status_of(gito, "/readyz") == 503, 10, "readyz 503")
         if "window" in pace:
             wait_until(lambda: metric(gito, "gito_edge_paused_connections") > 0, 30, "a bound")
+        gito.stop_postgres()
+        wait_until(lambda: status_of(gito, "/readyz") == 503, 10, "readyz 503")
         watch_outage(gito, OUTAGE_S, pinger)
         if "window" in pace:
             assert metric(gito, "gito_edge_paused_connections") > 0
