@@ -48,7 +48,7 @@ struct session_message {
     uint8_t qos;
     bool retain, dup;
     uint16_t packet_id;                       /* inbound alone; 0 with QoS 0 */
-    const struct mqtt_properties *properties; /* of the PUBLISH or will; NULL: none */
+    const struct mqtt_properties *properties; /* of the PUBLISH or will */
 };
 
 struct session_subscription {
@@ -121,7 +121,8 @@ struct session_delivery {
     uint8_t qos;
     bool retain;
     uint32_t subscription_id;                 /* 0: none */
-    const struct mqtt_properties *properties; /* those that are forwarded are taken; NULL: none */
+    int64_t expires_us;                       /* on env->now_us's clock; 0: never (3.3.2.3.3) */
+    const struct mqtt_properties *properties; /* MQTT_FORWARDED of them are; NULL: none */
 };
 /* 0: written or queued. Dropped, for the caller to count: ERR_TOO_LARGE: more than the client
  * takes; ERR_FULL: QoS 0 and the queue full, or QoS 1/2 and the session ended with 0x97.

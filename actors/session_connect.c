@@ -179,20 +179,26 @@ static int check_will(const session_t *self, const struct principal *principal)
 void session_give_will(session_t *self, const struct session_env *env)
 {
     struct mqtt_packet will;
+    struct mqtt_properties properties;
     struct mqtt_span topic;
-    char *owned;
+    char *owned, *response;
     if (!read_will(self, &will) ||
         session_whole_topic(self, will.publish.topic, &topic, &owned) < 0)
         return;
+    if (session_whole_properties(self, &will.properties, &properties, &response) < 0) {
+        free(owned);
+        return;
+    }
     struct session_message message = {
         .topic = topic,
         .payload = will.publish.payload,
         .qos = will.publish.qos,
         .retain = will.publish.retain,
-        .properties = &will.properties,
+        .properties = &properties,
     };
     env->events->will(env->context, &message);
     free(owned);
+    free(response);
 }
 
 static int take_assigned_id(session_t *self, const char *id)

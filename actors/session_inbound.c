@@ -188,6 +188,19 @@ int session_whole_topic(const session_t *self, struct mqtt_span topic, struct mq
     return 0;
 }
 
+int session_whole_properties(const session_t *self, const struct mqtt_properties *properties,
+                             struct mqtt_properties *ret, char **ret_owned)
+{
+    *ret = *properties;
+    *ret_owned = NULL;
+    if (!mqtt_has(properties, MQTT_P_RESPONSE_TOPIC))
+        return 0;
+    int rc = session_whole_topic(self, properties->response_topic, &ret->response_topic, ret_owned);
+    if (rc == 0 && ret->response_topic.len > UINT16_MAX)
+        mqtt_unmark(ret, MQTT_P_RESPONSE_TOPIC);
+    return rc;
+}
+
 static int set_alias(session_t *self, uint16_t alias, struct mqtt_span topic)
 {
     if (self->aliases == NULL)
@@ -243,7 +256,7 @@ static bool is_repeated(session_t *self, const struct session_env *env,
 }
 
 static void route(session_t *self, const struct session_env *env, const struct mqtt_packet *packet,
-                  struct mqtt_span topic)
+                  struct mqtt_span topic, const struct mqtt_properties *properties)
 {
     const struct mqtt_publish *publish = &packet->publish;
     struct session_message message = {
@@ -253,7 +266,7 @@ static void route(session_t *self, const struct session_env *env, const struct m
         .retain = publish->retain,
         .dup = publish->dup,
         .packet_id = publish->packet_id,
-        .properties = packet->properties.present ? &packet->properties : NULL,
+        .properties = properties,
     };
     if (publish->qos > 0 && push_arrival(&self->inbound, publish) == NULL) {
         session_end(self, env, MQTT_SERVER_BUSY, NULL, NULL);
@@ -283,20 +296,24 @@ void session_on_publish(session_t *self, const struct session_env *env,
                         const struct mqtt_packet *packet)
 {
     struct mqtt_span topic = packet->publish.topic;
-    char *owned = NULL;
+    struct mqtt_properties properties;
+    char *owned = NULL, *response = NULL;
     uint8_t reason = resolve_alias(self, packet, &topic); /* first: also a repeated one sets it */
     if (reason == MQTT_SUCCESS && packet->publish.qos > 0 &&
         is_repeated(self, env, &packet->publish))
         return;
     if (reason == MQTT_SUCCESS)
         reason = check_publish(self, packet);
-    if (reason == MQTT_SUCCESS && session_whole_topic(self, topic, &topic, &owned) < 0)
+    if (reason == MQTT_SUCCESS &&
+        (session_whole_topic(self, topic, &topic, &owned) < 0 ||
+         session_whole_properties(self, &packet->properties, &properties, &response) < 0))
         reason = MQTT_SERVER_BUSY;
     if (reason == MQTT_SUCCESS)
-        route(self, env, packet, topic);
+        route(self, env, packet, topic, &properties);
     else
         session_end(self, env, reason, NULL, NULL);
     free(owned);
+    free(response);
 }
 
 void session_on_pubrel(session_t *self, const struct session_env *env,

@@ -3,16 +3,11 @@
 #include <stdlib.h>
 
 struct queued {
-    uint32_t len;   /* of the packet that follows */
-    uint32_t id_at; /* where in it the packet id stands */
+    int64_t expires_us; /* 0: never */
+    uint32_t len;       /* of the packet that follows */
+    uint32_t id_at;     /* where in it the packet id stands */
     uint8_t qos;
 };
-
-/* Properties of a PUBLISH that go on to the subscribers unchanged (3.3.2.3). */
-#define FORWARDED                                                                                  \
-    ((uint64_t)1 << MQTT_P_PAYLOAD_FORMAT | (uint64_t)1 << MQTT_P_MESSAGE_EXPIRY |                 \
-     (uint64_t)1 << MQTT_P_CONTENT_TYPE | (uint64_t)1 << MQTT_P_RESPONSE_TOPIC |                   \
-     (uint64_t)1 << MQTT_P_CORRELATION_DATA | (uint64_t)1 << MQTT_P_USER)
 
 void session_outbound_free(session_t *self)
 {
@@ -64,6 +59,30 @@ static uint16_t start_flight(session_t *self, uint8_t qos)
     return self->last_packet_id;
 }
 
+static bool is_expired(int64_t expires_us, int64_t now_us)
+{
+    return expires_us != 0 && expires_us <= now_us; /* MQTT-3.3.2-5 */
+}
+
+/* Whole seconds, at least 1 of what has not expired (MQTT-3.3.2-6). */
+static uint32_t seconds_left(int64_t expires_us, int64_t now_us)
+{
+    int64_t seconds = (expires_us - now_us + 999999) / 1000000;
+    return seconds < UINT32_MAX ? (uint32_t)seconds : UINT32_MAX;
+}
+
+/* The packet of the queue with what has become known or has changed since. */
+static void send_queued(session_t *self, const struct session_env *env, const struct queued *item,
+                        uint8_t *packet)
+{
+    uint16_t id = start_flight(self, item->qos);
+    packet[item->id_at] = (uint8_t)(id >> 8);
+    packet[item->id_at + 1] = (uint8_t)id;
+    if (item->expires_us != 0 && self->version == MQTT_5)
+        mqtt_set_expiry(packet + item->id_at + 2, seconds_left(item->expires_us, env->now_us));
+    buf_put(env->out, packet, item->len);
+}
+
 /* Moves what waits into the window. */
 static void pump(session_t *self, const struct session_env *env)
 {
@@ -71,11 +90,8 @@ static void pump(session_t *self, const struct session_env *env)
     while (out->queued > 0 && out->flight_count < window(self)) {
         struct queued head;
         memcpy(&head, out->queue.data + out->queue_at, sizeof head);
-        uint8_t *packet = out->queue.data + out->queue_at + sizeof head;
-        uint16_t id = start_flight(self, head.qos);
-        packet[head.id_at] = (uint8_t)(id >> 8);
-        packet[head.id_at + 1] = (uint8_t)id;
-        buf_put(env->out, packet, head.len);
+        if (!is_expired(head.expires_us, env->now_us))
+            send_queued(self, env, &head, out->queue.data + out->queue_at + sizeof head);
         out->queue_at += sizeof head + head.len;
         out->queued--;
     }
@@ -95,11 +111,13 @@ static void end_flight(session_t *self, const struct session_env *env,
     pump(self, env);
 }
 
-static int enqueue(session_t *self, const struct mqtt_packet *packet, size_t len)
+static int enqueue(session_t *self, const struct mqtt_packet *packet, size_t len,
+                   int64_t expires_us)
 {
     struct buf *queue = &self->outbound->queue;
     size_t before = queue->len;
-    struct queued item = {.len = (uint32_t)len, .qos = packet->publish.qos};
+    struct queued item = {
+        .expires_us = expires_us, .len = (uint32_t)len, .qos = packet->publish.qos};
     buf_put(queue, &item, sizeof item);
     if (buf_failed(queue) || mqtt_encode(queue, self->version, packet) < 0) {
         queue->len = before;
@@ -128,8 +146,8 @@ static struct mqtt_span inner_topic(const session_t *self, struct mqtt_span topi
     return (struct mqtt_span){topic.data + sizeof mount, topic.len - sizeof mount};
 }
 
-static void fill_publish(const session_t *self, const struct session_delivery *delivery,
-                         struct mqtt_packet *packet)
+static void fill_publish(const session_t *self, const struct session_env *env,
+                         const struct session_delivery *delivery, struct mqtt_packet *packet)
 {
     packet->type = MQTT_PUBLISH;
     packet->publish.qos = delivery->qos;
@@ -140,7 +158,12 @@ static void fill_publish(const session_t *self, const struct session_delivery *d
         return;
     if (delivery->properties != NULL) {
         packet->properties = *delivery->properties;
-        packet->properties.present &= FORWARDED;
+        packet->properties.present &= MQTT_FORWARDED;
+        packet->properties.response_topic = inner_topic(self, packet->properties.response_topic);
+    }
+    if (delivery->expires_us != 0) {
+        packet->properties.message_expiry_s = seconds_left(delivery->expires_us, env->now_us);
+        mqtt_mark(&packet->properties, MQTT_P_MESSAGE_EXPIRY);
     }
     if (delivery->subscription_id != 0) {
         packet->properties.subscription_id = delivery->subscription_id;
@@ -149,14 +172,14 @@ static void fill_publish(const session_t *self, const struct session_delivery *d
 }
 
 static int send_or_queue(session_t *self, const struct session_env *env, struct mqtt_packet *packet,
-                         size_t len)
+                         size_t len, int64_t expires_us)
 {
     if (packet->publish.qos > 0) {
         struct session_outbound *out = outbound(self);
         if (out == NULL)
             return ERR_FULL;
         if (out->queued > 0 || out->flight_count >= window(self))
-            return enqueue(self, packet, len);
+            return enqueue(self, packet, len, expires_us);
         packet->publish.packet_id = start_flight(self, packet->publish.qos);
     }
     return mqtt_encode(env->out, self->version, packet) < 0 ? ERR_FULL : 0;
@@ -167,15 +190,17 @@ int session_deliver(session_t *self, const struct session_env *env,
 {
     if (self->state != SESSION_LIVE)
         return ERR_UNEXPECTED;
+    if (is_expired(delivery->expires_us, env->now_us))
+        return 0;
     struct mqtt_packet packet = {0};
-    fill_publish(self, delivery, &packet);
+    fill_publish(self, env, delivery, &packet);
     long len = mqtt_encoded_length(self->version, &packet);
     if (len < 0 || (unsigned long)len > self->client_packet_max)
         return ERR_TOO_LARGE; /* MQTT-3.1.2-24, MQTT-3.1.2-25 */
     size_t backlog = env->unsent_bytes + env->out->len + session_queued_bytes(self);
     int rc = backlog + (size_t)len > LIMIT_CLIENT_QUEUE_BYTES
                  ? ERR_FULL
-                 : send_or_queue(self, env, &packet, (size_t)len);
+                 : send_or_queue(self, env, &packet, (size_t)len, delivery->expires_us);
     if (rc == ERR_FULL && (delivery->qos > 0 || buf_failed(env->out)))
         session_end(self, env, MQTT_QUOTA_EXCEEDED, NULL, NULL);
     return rc;

@@ -86,6 +86,10 @@ void session_give_will(session_t *self, const struct session_env *env);
 /* `topic` as it is outside: of a mounted client a copy in *ret_owned, to be freed. */
 int session_whole_topic(const session_t *self, struct mqtt_span topic, struct mqtt_span *ret,
                         char **ret_owned) MUST_CHECK;
+/* `properties` as the router is given them: a response topic is a topic too. One that is too long
+ * with the tenant in front is left out. To be freed as above. */
+int session_whole_properties(const session_t *self, const struct mqtt_properties *properties,
+                             struct mqtt_properties *ret, char **ret_owned) MUST_CHECK;
 /* True: the packet written from `before` on is larger than the client takes (MQTT-3.1.2-24), and
  * has been taken back. For what may be longer than a CONNACK that it took: all without a text or a
  * list is shorter. */

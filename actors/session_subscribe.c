@@ -57,24 +57,36 @@ static uint8_t unsubscribe(session_t *self, const struct session_env *env,
     return MQTT_NO_SUBSCRIPTION; /* there cannot be one that was refused */
 }
 
+static uint8_t excess_code(const session_t *self, bool adding)
+{
+    if (self->version == MQTT_3_1_1 || !adding)
+        return MQTT_UNSPECIFIED;
+    return MQTT_QUOTA_EXCEEDED;
+}
+
 /* A code for each filter, in their order (MQTT-3.8.4-6, MQTT-3.11.3-1). */
 static void answer(session_t *self, const struct session_env *env, const struct mqtt_packet *packet)
 {
-    uint8_t codes[LIMIT_SUBSCRIPTIONS];
-    size_t count = 0;
     struct mqtt_filter filter;
     bool adding = packet->type == MQTT_SUBSCRIBE;
+    size_t count = 0;
+    uint8_t *codes = malloc(packet->subscribe.filters.len); /* more than it has filters */
+    if (codes == NULL) {
+        session_end(self, env, MQTT_QUOTA_EXCEEDED, NULL, NULL);
+        return;
+    }
     for (size_t at = 0; mqtt_next_filter(packet, &at, &filter); count++) {
-        if (count == LIMIT_SUBSCRIPTIONS) {
-            session_end(self, env, MQTT_QUOTA_EXCEEDED, NULL, NULL);
-            return;
-        }
-        codes[count] = adding ? subscribe(self, env, &filter, packet->properties.subscription_id)
-                              : unsubscribe(self, env, &filter);
+        if (count >= LIMIT_SUBSCRIPTIONS) /* it can have no more, and looking for them takes time */
+            codes[count] = excess_code(self, adding);
+        else
+            codes[count] = adding
+                               ? subscribe(self, env, &filter, packet->properties.subscription_id)
+                               : unsubscribe(self, env, &filter);
     }
     size_t before = env->out->len;
     mqtt_put_suback(env->out, self->version, adding ? MQTT_SUBACK : MQTT_UNSUBACK,
                     packet->subscribe.packet_id, codes, count);
+    free(codes);
     if (session_unwrite(self, env, before)) /* it asked for more than it takes an answer to */
         session_end(self, env, MQTT_PACKET_TOO_LARGE, NULL, NULL);
 }

@@ -87,11 +87,14 @@ static void retain_done(struct shard *self, const struct batch *batch, const str
                               .event = EVENT_MESSAGE,
                               .flags = r->flags,
                               .timestamp_us = self->now_us,
+                              .expires_us = r->expires_us,
                               .topic_len = (uint16_t)r->topic.len,
-                              .body_len = r->payload.len};
+                              .body_len = r->payload.len,
+                              .properties_len = r->properties.len};
     struct span texts[] = {{batch_text_of(batch, r->topic), r->topic.len},
-                           {batch_text_of(batch, r->payload), r->payload.len}};
-    shard_tell(self, &event, texts, 2, INTEREST_MESSAGES);
+                           {batch_text_of(batch, r->payload), r->payload.len},
+                           {batch_text_of(batch, r->properties), r->properties.len}};
+    shard_tell(self, &event, texts, 3, INTEREST_MESSAGES);
     shard_acknowledge(self, &r->ref, MSG_LAST, 0, NULL, r->item_bytes);
 }
 

@@ -92,10 +92,13 @@ static void retain(struct shard *self, const struct item *item)
     CHECK(added != NULL);
     added->tenant = message->tenant;
     added->device = message->device;
+    const uint8_t *payload = item->texts + message->topic_len;
     added->topic = batch_text(batch, item->texts, message->topic_len);
-    added->payload = batch_text(batch, item->texts + message->topic_len, message->payload_len);
+    added->payload = batch_text(batch, payload, message->payload_len);
+    added->properties = batch_text(batch, payload + message->payload_len, message->properties_len);
     CHECK(!batch->bytes.failed);
     added->ref = message->ref;
+    added->expires_us = message->expires_us;
     added->flags = message->flags;
     added->item_bytes = (uint32_t)item->size;
     shard_slot(self, message->ref.slot)->in_flight++;
@@ -114,8 +117,10 @@ static void take_message(struct shard *self, const struct item *item)
                               .event = EVENT_MESSAGE,
                               .flags = message->flags,
                               .timestamp_us = self->now_us,
+                              .expires_us = message->expires_us,
                               .topic_len = message->topic_len,
-                              .body_len = message->payload_len};
+                              .body_len = message->payload_len,
+                              .properties_len = message->properties_len};
     struct span text = {item->texts, item->texts_len};
     shard_tell(self, &event, &text, 1, INTEREST_MESSAGES);
     shard_acknowledge(self, &message->ref, MSG_LAST, 0, NULL, (uint32_t)item->size);

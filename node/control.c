@@ -254,6 +254,8 @@ static bool prune(struct control *self)
     int rc = changes_prune(&self->changes, &self->db);
     if (rc == 0)
         rc = upkeep_gone(&self->db);
+    if (rc == 0)
+        rc = upkeep_expired(&self->db);
     self->prune_at = control_now_ms() + (rc > 0 ? POLL_MS : PRUNE_MS);
     return control_went_on(self, "prune what is gone", rc);
 }

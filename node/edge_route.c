@@ -2,10 +2,12 @@
  * else as a message for whoever subscribes to it. */
 #include "node/clock.h"
 #include "node/edge_mqtt.h"
+#include "proto/check.h"
 #include "proto/topic.h"
 #include <xxhash.h>
 
-#define DAY_US 86400000000LL
+#define SECOND_US 1000000LL
+#define DAY_US (86400 * SECOND_US)
 
 struct route {
     struct mqtt_conn *conn;
@@ -105,18 +107,35 @@ static void route_telemetry(const struct route *route)
     route->conn->edge->last_arrival_us = now_us + (int64_t)readings->count - 1;
 }
 
+/* Unix time; 0: never. */
+static int64_t expiry_of(const struct mqtt_properties *properties)
+{
+    return properties != NULL && mqtt_has(properties, MQTT_P_MESSAGE_EXPIRY)
+               ? clock_real_us() + properties->message_expiry_s * SECOND_US
+               : 0;
+}
+
 static void route_message(const struct route *route)
 {
     const struct session_message *message = route->message;
+    struct buf properties;
+    buf_init(&properties, LIMIT_PACKET_BYTES);
+    if (message->properties != NULL)
+        mqtt_put_forwarded(&properties, message->properties);
+    CHECK(!properties.failed);
     struct msg_message item = {.tenant = route->tenant,
                                .device = route->device,
                                .ref = route->ref,
                                .flags = route->flags,
+                               .expires_us = expiry_of(message->properties),
                                .topic_len = (uint16_t)message->topic.len,
-                               .payload_len = (uint32_t)message->payload.len};
+                               .payload_len = (uint32_t)message->payload.len,
+                               .properties_len = (uint32_t)properties.len};
     struct span texts[] = {{message->topic.data, message->topic.len},
-                           {message->payload.data, message->payload.len}};
-    edge_give(route->conn->edge, route->slot, MSG_MESSAGE, &item, texts, 2);
+                           {message->payload.data, message->payload.len},
+                           {properties.data, properties.len}};
+    edge_give(route->conn->edge, route->slot, MSG_MESSAGE, &item, texts, 3);
+    buf_free(&properties);
 }
 
 void edge_route_publish(struct mqtt_conn *conn, const struct session_message *message)

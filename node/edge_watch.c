@@ -147,7 +147,8 @@ struct delivery {
     const char *topic;
     size_t topic_len;
     struct mqtt_span payload;
-    bool retained; /* sent because it was kept, not as it happens */
+    struct mqtt_properties properties; /* of a client's message */
+    bool retained;                     /* sent because it was kept, not as it happens */
 };
 
 /* The connection published it itself. Of a zero reference, the platform's, there is none. */
@@ -175,8 +176,11 @@ static void deliver(const struct delivery *d, const struct subscription *s)
         .qos = (uint8_t)(qos < s->qos ? qos : s->qos),
         .retain = d->retained || (s->retain_as_published && retain),
         .subscription_id = s->subscription_id,
+        .properties = d->properties.present != 0 ? &d->properties : NULL,
     };
     struct session_env env = edge_mqtt_env(conn);
+    if (d->event->expires_us != 0)
+        delivery.expires_us = env.now_us + d->event->expires_us - clock_real_us();
     if (session_deliver(conn->session, &env, &delivery) != 0)
         metrics_add(METRIC_MQTT_DROPPED, 1);
     edge_mqtt_dirty(conn);
@@ -210,6 +214,11 @@ static void fill(struct delivery *d, char topic[static 128])
         d->topic = (const char *)d->texts;
         d->topic_len = event->topic_len;
         d->payload.data = d->texts + event->topic_len;
+        if (event->properties_len > 0 &&
+            mqtt_take_forwarded(
+                (struct mqtt_span){d->payload.data + event->body_len, event->properties_len},
+                &d->properties) != 0)
+            d->properties.present = 0; /* of no client's making */
         return;
     }
     d->topic_len = event_topic(event, topic);

@@ -18,10 +18,12 @@ static const char status_sql[] = STATUS_COLUMNS "WHERE id = $1";
 /* Topics are compared byte by byte. LIKE's % takes several levels for one +, which with as many
  * slashes as the filter has cannot be; below # it can, and topic_matches() has the last word. */
 static const char messages_sql[] =
-    "SELECT topic, payload, qos, found FROM ("
-    " SELECT *, count(*) OVER () AS found,"
-    " sum(octet_length(payload)) OVER (ORDER BY topic) - octet_length(payload) AS ahead FROM ("
-    "  SELECT topic, payload, qos FROM retained_messages"
+    "SELECT topic, payload, qos, found, properties, expires_us FROM ("
+    " SELECT *, count(*) OVER () AS found, sum(bytes) OVER (ORDER BY topic) - bytes AS ahead FROM ("
+    "  SELECT topic, payload, qos, properties,"
+    "  octet_length(payload) + octet_length(properties) AS bytes,"
+    "  coalesce((extract(epoch FROM expires_at) * 1000000)::bigint, 0) AS expires_us"
+    "  FROM retained_messages"
     "  WHERE topic > $1 AND topic >= $2 AND topic <= $3 AND (topic LIKE $4 OR topic LIKE $5)"
     "  AND length(topic) - length(replace(topic, '/', '')) BETWEEN $6::int AND $7::int"
     "  ORDER BY topic LIMIT 256) page) page WHERE ahead < 262144 ORDER BY topic";
@@ -201,23 +203,35 @@ static int take_statuses(struct page *self)
     return 0;
 }
 
+/* To be freed with PQfreemem. */
+static uint8_t *bytes_of(const PGresult *rows, int row, int column, size_t *ret_len)
+{
+    uint8_t *bytes = PQunescapeBytea((const uint8_t *)PQgetvalue(rows, row, column), ret_len);
+    CHECK(bytes != NULL);
+    return bytes;
+}
+
 static void put_message(struct page *self, const PGresult *rows, int row)
 {
     const char *topic = PQgetvalue(rows, row, 0);
-    size_t topic_len = strlen(topic), len = 0;
+    size_t topic_len = strlen(topic), len = 0, properties_len = 0;
     if (!topic_matches(self->filter, self->filter_len, topic, topic_len))
         return;
-    uint8_t *payload = PQunescapeBytea((const uint8_t *)PQgetvalue(rows, row, 1), &len);
-    CHECK(payload != NULL);
+    uint8_t *payload = bytes_of(rows, row, 1, &len);
+    uint8_t *properties = bytes_of(rows, row, 4, &properties_len);
     struct msg_event event = {
         .tenant = self->request->claims.tenant,
         .event = EVENT_MESSAGE,
         .flags = (uint8_t)(MSG_RETAIN | atoi(PQgetvalue(rows, row, 2))),
+        .expires_us = strtoll(PQgetvalue(rows, row, 5), NULL, 10),
         .topic_len = (uint16_t)topic_len,
         .body_len = (uint32_t)len,
+        .properties_len = (uint32_t)properties_len,
     };
-    put(self, &event, (struct span[]){{topic, topic_len}, {payload, len}}, 2);
+    put(self, &event,
+        (struct span[]){{topic, topic_len}, {payload, len}, {properties, properties_len}}, 3);
     PQfreemem(payload);
+    PQfreemem(properties);
 }
 
 static int take_messages(struct page *self, bool *ret_more)

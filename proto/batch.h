@@ -81,9 +81,10 @@ struct batch_reject {
 
 /* A message with RETAIN: kept as its topic's, or, without a payload, the topic's is dropped. */
 struct batch_retain {
-    struct uuid tenant, device; /* device: nil for topics not below devices/ */
-    struct text topic, payload;
+    struct uuid tenant, device;             /* device: nil for topics not below devices/ */
+    struct text topic, payload, properties; /* properties: mqtt_put_forwarded() */
     struct msg_ref ref;
+    int64_t expires_us; /* 0: never */
     uint32_t item_bytes;
     uint8_t flags;
 };

@@ -48,14 +48,14 @@ static size_t texts_expected(enum msg_kind kind, const void *fixed)
     case MSG_REJECT:
         return (size_t)reject->topic_len + reject->reason_len + reject->payload_len;
     case MSG_MESSAGE:
-        return (size_t)message->topic_len + message->payload_len;
+        return (size_t)message->topic_len + message->payload_len + message->properties_len;
     case MSG_CLAIM:
     case MSG_UNCLAIM:
         return claim->client_id_len;
     case MSG_ACK:
         return ack->reason_len;
     case MSG_EVENT:
-        return (size_t)event->topic_len + event->body_len;
+        return (size_t)event->topic_len + event->body_len + event->properties_len;
     case MSG_DRAIN:
         return drain->reference_len;
     case MSG_SNAPSHOT:

@@ -135,6 +135,17 @@ static inline void mqtt_mark(struct mqtt_properties *properties, enum mqtt_prope
 {
     properties->present |= (uint64_t)1 << id;
 }
+static inline void mqtt_unmark(struct mqtt_properties *properties, enum mqtt_property id)
+{
+    properties->present &= ~((uint64_t)1 << id);
+}
+
+/* Of a PUBLISH, what goes on to its subscribers unchanged (3.3.2.3); its expiry does too, as what
+ * is left of it. */
+#define MQTT_FORWARDED                                                                             \
+    ((uint64_t)1 << MQTT_P_PAYLOAD_FORMAT | (uint64_t)1 << MQTT_P_CONTENT_TYPE |                   \
+     (uint64_t)1 << MQTT_P_RESPONSE_TOPIC | (uint64_t)1 << MQTT_P_CORRELATION_DATA |               \
+     (uint64_t)1 << MQTT_P_USER)
 
 struct mqtt_will {
     bool present, retain;
@@ -227,6 +238,14 @@ bool mqtt_next_user_property(struct mqtt_span user, size_t *at, struct mqtt_span
 int mqtt_encode(struct buf *out, int version, const struct mqtt_packet *packet) MUST_CHECK;
 /* The bytes mqtt_encode() would append, or ERR_*. */
 long mqtt_encoded_length(int version, const struct mqtt_packet *packet);
+
+/* MQTT_FORWARDED of these properties as bytes, none where there are none; a failure shows in
+ * buf_failed(). And what such bytes say, with spans into them: 0, or ERR_MALFORMED. */
+void mqtt_put_forwarded(struct buf *out, const struct mqtt_properties *properties);
+int mqtt_take_forwarded(struct mqtt_span bytes, struct mqtt_properties *ret) MUST_CHECK;
+
+/* Writes another message expiry into these encoded properties of a PUBLISH, which have one. */
+void mqtt_set_expiry(uint8_t *properties, uint32_t seconds);
 
 /* Shorthands for the common answers; a failure shows in buf_failed(). `text` may be NULL. */
 void mqtt_put_ack(struct buf *out, int version, enum mqtt_type type, uint16_t packet_id,

@@ -1,3 +1,4 @@
+#include "proto/check.h"
 #include "proto/mqtt_wire.h"
 
 enum kind { NO_KIND, U8, U16, U32, VARINT, TEXT, BYTES, PAIR };
@@ -194,4 +195,41 @@ void mqtt_write_properties(struct mqtt_writer *self, int place,
     write_all(&count, place, properties);
     mqtt_write_varint(self, (uint32_t)count.len);
     write_all(self, place, properties);
+}
+
+void mqtt_put_forwarded(struct buf *out, const struct mqtt_properties *properties)
+{
+    struct mqtt_properties forwarded = *properties;
+    struct mqtt_writer writer = {NULL, 0};
+    forwarded.present &= MQTT_FORWARDED;
+    if (forwarded.present == 0)
+        return;
+    mqtt_write_properties(&writer, MQTT_PUBLISH, &forwarded);
+    writer.data = buf_reserve(out, writer.len);
+    if (writer.data == NULL)
+        return;
+    out->len += writer.len;
+    writer.len = 0;
+    mqtt_write_properties(&writer, MQTT_PUBLISH, &forwarded);
+}
+
+int mqtt_take_forwarded(struct mqtt_span bytes, struct mqtt_properties *ret)
+{
+    struct mqtt_reader reader = {bytes.data, bytes.data + bytes.len, 0};
+    *ret = (struct mqtt_properties){0};
+    mqtt_read_properties(&reader, MQTT_PUBLISH, ret);
+    ret->present &= MQTT_FORWARDED;
+    return reader.reason == 0 && mqtt_left(&reader) == 0 ? 0 : ERR_MALFORMED;
+}
+
+void mqtt_set_expiry(uint8_t *properties, uint32_t seconds)
+{
+    uint8_t *at = properties;
+    while ((*at++ & 0x80) != 0) /* the length of them all */
+        continue;
+    if (*at == MQTT_P_PAYLOAD_FORMAT) /* the one that is written before it: a byte and its value */
+        at += 2;
+    CHECK(*at == MQTT_P_MESSAGE_EXPIRY);
+    struct mqtt_writer writer = {at + 1, 0};
+    mqtt_write_u32(&writer, seconds);
 }

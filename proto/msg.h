@@ -13,11 +13,11 @@
 #include <stdint.h>
 
 #ifndef MSG_VERSION /* a build for the test of an upgrade says the next */
-#define MSG_VERSION 2
+#define MSG_VERSION 3
 #endif
 /* The oldest that is still read, and written for a node that knows no later one: nodes of two
  * versions work together while one is upgraded. */
-#define MSG_VERSION_MIN 2
+#define MSG_VERSION_MIN 3
 
 /* A slot of the whole cluster: its region's number, then its number there (LIMIT_SLOTS). */
 #define MSG_SLOT_BITS 12
@@ -32,7 +32,7 @@ enum msg_kind {
     MSG_REJECT,      /* edge → shard: a PUBLISH that was refused; topic, reason, payload */
     MSG_PRESENCE,    /* edge → shard: a device's own connection came or went */
     MSG_INTEREST,    /* edge → every shard: this edge has (or has no more) watchers of … */
-    MSG_MESSAGE,     /* edge → shard: any other PUBLISH; topic, payload */
+    MSG_MESSAGE,     /* edge → shard: any other PUBLISH; topic, payload, properties */
     MSG_TOLD,  /* edge → shard: a slot's new owner has heard from it all that it says by itself */
     MSG_CLAIM, /* edge → tenant's shard: this connection now holds a client id; client id */
     MSG_UNCLAIM, /* edge → tenant's shard: it is gone; client id */
@@ -150,8 +150,9 @@ struct msg_message {
     struct msg_ref ref;
     struct uuid tenant, device; /* device: nil for topics not below devices/ */
     uint8_t flags;
+    int64_t expires_us; /* Unix time: it is of no use from then on (3.3.2.3.3); 0: never */
     uint16_t topic_len;
-    uint32_t payload_len;
+    uint32_t payload_len, properties_len; /* properties: mqtt_put_forwarded() */
 } __attribute__((packed));
 
 struct msg_claim {
@@ -275,8 +276,8 @@ struct msg_ack {
 enum event_kind { EVENT_TELEMETRY = 1, EVENT_STATUS, EVENT_ALERT, EVENT_MESSAGE };
 enum device_status { STATUS_OFFLINE, STATUS_ONLINE, STATUS_IDLE, STATUSES };
 
-/* body: TELEMETRY the payload; ALERT the JSON object of contract.md; MESSAGE topic, then payload.
- */
+/* Texts: TELEMETRY the payload; ALERT the JSON object of contract.md; MESSAGE topic, payload,
+ * properties. */
 struct msg_event {
     struct msg_ref from; /* TELEMETRY, MESSAGE: the connection that published it; else zero */
     struct uuid tenant, device;
@@ -286,8 +287,9 @@ struct msg_event {
     uint8_t again;  /* TELEMETRY: an owner that has died may have told it before */
     uint32_t key;   /* TELEMETRY: message_key */
     int64_t timestamp_us;
+    int64_t expires_us; /* MESSAGE: as in msg_message */
     uint16_t topic_len;
-    uint32_t body_len;
+    uint32_t body_len, properties_len;
 } __attribute__((packed));
 
 struct msg_news {

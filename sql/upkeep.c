@@ -44,6 +44,23 @@ int upkeep_gone(struct ask *db)
     return more;
 }
 
+/* Never waits for a row that a node is writing: that one is new. */
+int upkeep_expired(struct ask *db)
+{
+    PGresult *row =
+        ask_rows(db,
+                 "WITH gone AS (DELETE FROM retained_messages WHERE expires_at <= now() "
+                 " AND (tenant_id, topic) IN (SELECT tenant_id, topic FROM retained_messages "
+                 " WHERE expires_at <= now() LIMIT 2000 FOR UPDATE SKIP LOCKED) RETURNING 1) "
+                 "SELECT count(*) = 2000 FROM gone",
+                 0, NULL);
+    if (row == NULL)
+        return ask_error(db);
+    int more = PQgetvalue(row, 0, 0)[0] == 't';
+    PQclear(row);
+    return more;
+}
+
 int upkeep_awake(struct ask *db, struct uuid *cursor, upkeep_tell *tell, void *arg)
 {
     char limit[24];

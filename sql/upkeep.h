@@ -1,7 +1,7 @@
 #pragma once
 /*
  * upkeep - what a node does for its database beside its traffic: partitions, retention, devices
- * that are gone, waking.
+ * that are gone, retained messages that have expired, waking.
  *
  * Owner: the control thread.
  */
@@ -19,6 +19,9 @@ int upkeep_retention(struct ask *db, int64_t retention_days) MUST_CHECK;
 /* Deletes a batch of the readings of devices that are gone. 1: there is more to do now, 0: there is
  * not, or as ask_do. */
 int upkeep_gone(struct ask *db) MUST_CHECK;
+
+/* Deletes a batch of the retained messages that have expired. As upkeep_gone. */
+int upkeep_expired(struct ask *db) MUST_CHECK;
 
 #define UPKEEP_PAGE 1000
 typedef void upkeep_tell(void *arg, const struct uuid *tenant, const struct uuid *device,

@@ -69,6 +69,19 @@ def test_commands_reach_a_device_at_another_node(shared, device, t):
             assert client.take_text("/commands") == '{"go": "%s"}' % at
 
 
+def test_what_a_message_says_of_itself_goes_to_every_node(shared, device, t):
+    """MQTT 5's properties go over the mesh with their message."""
+    with connect(device, shared.at("us-1"), version=5) as client, \
+            Mqtt(shared.at("eu-1"), *make_account(t), version=5) as back_end:
+        client.subscribe(device.topic("commands"))
+        back_end.publish(device.topic("commands"), "open", MessageExpiryInterval=100,
+                         UserProperty=[("trace", "1")], ResponseTopic="answers")
+        properties = client.take().properties
+        assert properties.UserProperty == [("trace", "1")]
+        assert properties.ResponseTopic == "answers"
+        assert 90 <= properties.MessageExpiryInterval <= 100
+
+
 @pytest.mark.parametrize("at, door", [("us-1", "eu-1"), ("eu-2", "us-1"), ("eu-1", "eu-2")])
 def test_who_has_his_suback_misses_nothing(shared, t, at, door):
     """A message that is published anywhere right behind a SUBACK reaches the subscriber."""

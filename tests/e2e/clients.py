@@ -111,11 +111,15 @@ class Mqtt:
         self.client.unsubscribe(topic)
         assert done.wait(10), "no UNSUBACK"
 
-    def publish(self, topic, payload, qos=1, retain=False, deadline_s=10):
-        """(reason code, reason string) of the answer, which is waited for."""
+    def publish(self, topic, payload, qos=1, retain=False, deadline_s=10, **says):
+        """(reason code, reason string) of the answer, which is waited for. `says`: properties of
+        MQTT 5, as paho names them."""
         if isinstance(payload, (dict, list)):
             payload = json.dumps(payload)
-        info = self.client.publish(topic, payload, qos, retain)
+        properties = Properties(PacketTypes.PUBLISH) if says else None
+        for name, value in says.items():
+            setattr(properties, name, value)
+        info = self.client.publish(topic, payload, qos, retain, properties)
         if qos == 0:
             info.wait_for_publish(deadline_s)
             return None

@@ -123,6 +123,22 @@ def test_commands_reach_the_device_with_their_qos(g, t, device, version, qos):
         assert (message.payload, message.qos) == (b"open", qos)
 
 
+@VERSIONS
+def test_filters_past_the_limit_are_refused_one_by_one(g, t, version):
+    """1,030 filters in one SUBSCRIBE: the last six are refused, and the others hold."""
+    with Mqtt(g, *make_account(t), version=version) as client:
+        filters = ["%s/x/%d" % (t.id, number) for number in range(1030)]
+        _, mid = client.client.subscribe([(name, 0) for name in filters])
+        wait_until(lambda: mid in client.granted, 10, "a SUBACK")
+        refused = 0x97 if version == 5 else 0x80
+        assert client.granted[mid] == 1024 * [0] + 6 * [refused]
+        client.client.unsubscribe(filters)
+        client.subscribe("%s/y" % t.id, 0)
+        client.publish("%s/x/1023" % t.id, "gone")
+        client.publish("%s/y" % t.id, "there")
+        assert client.take().payload == b"there"
+
+
 def test_hundreds_in_flight_are_all_acknowledged_and_stored(device):
     """A window of 500 publishes is acknowledged whole, each stored once and in order."""
     with device.connect() as client:

@@ -39,6 +39,21 @@ static void round_trip(const struct mqtt_packet *packet, int version)
     buf_free(&second);
 }
 
+/* What goes on from node to node says the same there. */
+static void forward(const struct mqtt_packet *packet)
+{
+    struct mqtt_properties got;
+    struct buf bytes;
+    buf_init(&bytes, SIZE_MAX / 2);
+    mqtt_put_forwarded(&bytes, &packet->properties);
+    if (bytes.len > 0) {
+        CHECK(mqtt_take_forwarded((struct mqtt_span){bytes.data, bytes.len}, &got) == 0);
+        CHECK(got.present == (packet->properties.present & MQTT_FORWARDED));
+        CHECK(got.response_topic.len == packet->properties.response_topic.len);
+    }
+    buf_free(&bytes);
+}
+
 static void decode(const uint8_t *data, size_t size, int version)
 {
     struct mqtt_packet packet;
@@ -48,13 +63,18 @@ static void decode(const uint8_t *data, size_t size, int version)
         return;
     }
     walk(&packet);
+    if (packet.type == MQTT_PUBLISH)
+        forward(&packet);
     round_trip(&packet, packet.type == MQTT_CONNECT ? packet.connect.level : version);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     size_t total;
+    struct mqtt_properties properties;
     (void)mqtt_connect_level(data, size);
+    if (mqtt_take_forwarded((struct mqtt_span){data, size}, &properties) == 0)
+        CHECK((properties.present & ~MQTT_FORWARDED) == 0);
     while (mqtt_frame_length(data, size, 1 << 20, &total) == 1) {
         CHECK(total >= 2 && total <= size);
         decode(data, total, MQTT_NO_VERSION);

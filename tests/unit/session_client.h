@@ -117,6 +117,8 @@ static inline void log_packet(struct client *c, const struct mqtt_packet *p)
         buf_puts(&c->log, " ");
         log_span(c, p->publish.topic);
         buf_printf(&c->log, " qos%d id%d", p->publish.qos, p->publish.packet_id);
+        if (mqtt_has(&p->properties, MQTT_P_MESSAGE_EXPIRY))
+            buf_printf(&c->log, " expiry%u", p->properties.message_expiry_s);
     } else if (p->type == MQTT_SUBACK || p->type == MQTT_UNSUBACK) {
         for (size_t i = 0; i < p->suback.codes.len; i++)
             buf_printf(&c->log, " %02x", p->suback.codes.data[i]);

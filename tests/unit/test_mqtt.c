@@ -222,6 +222,38 @@ static void user_properties_are_forwarded_unchanged(void **state)
     buf_free(&out);
 }
 
+static void forwarded_properties_are_bytes_and_come_back(void **state)
+{
+    (void)state;
+    struct mqtt_properties given = {.payload_format = 1, .topic_alias = 3, .message_expiry_s = 9};
+    struct mqtt_properties got;
+    struct buf bytes;
+    buf_init(&bytes, 1000);
+    mqtt_put_forwarded(&bytes, &given);
+    assert_int_equal(bytes.len, 0);
+    mqtt_mark(&given, MQTT_P_TOPIC_ALIAS);
+    mqtt_mark(&given, MQTT_P_MESSAGE_EXPIRY);
+    mqtt_put_forwarded(&bytes, &given);
+    assert_int_equal(bytes.len, 0); /* neither is what goes on unchanged */
+    mqtt_mark(&given, MQTT_P_PAYLOAD_FORMAT);
+    mqtt_mark(&given, MQTT_P_CORRELATION_DATA);
+    mqtt_mark(&given, MQTT_P_USER);
+    given.correlation_data = (struct mqtt_span){BYTES("\0\xff")};
+    given.user = (struct mqtt_span){BYTES("\x26\0\1a\0\1b\x26\0\1a\0\1c")};
+    mqtt_put_forwarded(&bytes, &given);
+    assert_memory_equal(bytes.data, "\x15\1\1\x09\0\2\0\xff\x26\0\1a\0\1b\x26\0\1a\0\1c", 22);
+    assert_int_equal(bytes.len, 22);
+    for (size_t len = 0; len < bytes.len; len++)
+        assert_int_equal(mqtt_take_forwarded((struct mqtt_span){bytes.data, len}, &got),
+                         ERR_MALFORMED);
+    assert_int_equal(mqtt_take_forwarded((struct mqtt_span){bytes.data, bytes.len}, &got), 0);
+    assert_int_equal(got.present, given.present & MQTT_FORWARDED);
+    assert_int_equal(got.payload_format, 1);
+    assert_memory_equal(got.correlation_data.data, "\0\xff", 2);
+    assert_int_equal(got.user.len, 14);
+    buf_free(&bytes);
+}
+
 static void filters_come_with_their_options(void **state)
 {
     (void)state;
@@ -354,6 +386,7 @@ int main(void)
         cmocka_unit_test(connect_keeps_all_it_says),
         cmocka_unit_test(connect_of_3_1_1_has_no_properties),
         cmocka_unit_test(user_properties_are_forwarded_unchanged),
+        cmocka_unit_test(forwarded_properties_are_bytes_and_come_back),
         cmocka_unit_test(filters_come_with_their_options),
         cmocka_unit_test(answers_have_their_exact_bytes),
         cmocka_unit_test(an_encoder_fails_whole),

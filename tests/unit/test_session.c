@@ -345,6 +345,48 @@ static void a_mounted_account_writes_no_tenant(void **state)
     end_client(&c);
 }
 
+static void on_mounted_publish(void *context, const struct session_message *message)
+{
+    struct mqtt_span *got = context;
+    static uint8_t copy[256];
+    assert_true(message->properties->response_topic.len <= sizeof copy);
+    memcpy(copy, message->properties->response_topic.data, message->properties->response_topic.len);
+    *got = (struct mqtt_span){copy, message->properties->response_topic.len};
+}
+
+/* Who is asked answers below the tenant; who is mounted knows no tenant. */
+static void a_response_topic_is_mounted_as_a_topic_is(void **state)
+{
+    (void)state;
+    struct client c;
+    open_client(&c, MQTT_5);
+    struct mqtt_packet packet = connect_packet("bridge");
+    connect_with(&c, &packet, service_principal("#", "#", true));
+    struct mqtt_packet asks = {.type = MQTT_PUBLISH,
+                               .publish.topic = mqtt_text("devices/x/commands")};
+    asks.properties.response_topic = mqtt_text("bridge/answers");
+    mqtt_mark(&asks.properties, MQTT_P_RESPONSE_TOPIC);
+    struct mqtt_span got = {0};
+    struct session_events mounted = *c.env.events;
+    struct session_env env = c.env;
+    mounted.publish = on_mounted_publish;
+    c.env.events = &mounted;
+    c.env.context = &got;
+    feed(&c, &asks);
+    c.env = env;
+    assert_memory_equal(got.data, TENANT "/bridge/answers", got.len);
+    struct mqtt_properties given = {.response_topic = got};
+    mqtt_mark(&given, MQTT_P_RESPONSE_TOPIC);
+    struct session_delivery delivery = {.topic = mqtt_text(MINE "status"), .properties = &given};
+    collect(&c);
+    assert_int_equal(session_deliver(c.session, &c.env, &delivery), 0);
+    uint8_t reason;
+    assert_int_equal(mqtt_decode(c.out.data, c.out.len, MQTT_5, &packet, &reason), 0);
+    assert_int_equal(packet.properties.response_topic.len, 14);
+    assert_memory_equal(packet.properties.response_topic.data, "bridge/answers", 14);
+    end_client(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -362,6 +404,7 @@ int main(void)
         cmocka_unit_test(subscriptions_stay_below_the_device),
         cmocka_unit_test(unsubscribing_says_whether_there_was_one),
         cmocka_unit_test(a_mounted_account_writes_no_tenant),
+        cmocka_unit_test(a_response_topic_is_mounted_as_a_topic_is),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

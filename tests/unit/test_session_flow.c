@@ -392,6 +392,51 @@ static void properties_are_forwarded(void **state)
     end_client(&c);
 }
 
+static int deliver_for(struct client *c, const char *topic, int qos, int64_t us)
+{
+    struct mqtt_properties given = {.payload_format = 1};
+    mqtt_mark(&given, MQTT_P_PAYLOAD_FORMAT);
+    struct session_delivery delivery = {.topic = mqtt_text(topic),
+                                        .qos = (uint8_t)qos,
+                                        .expires_us = c->env.now_us + us,
+                                        .properties = &given};
+    return session_deliver(c->session, &c->env, &delivery);
+}
+
+/* Before and behind the window, by either version. */
+static void what_expires_while_it_waits_is_not_sent(int version, const char *log)
+{
+    struct client c;
+    open_device(&c, version);
+    c.env.now_us = 1000000;
+    for (unsigned i = 0; i < LIMIT_SEND_INFLIGHT; i++)
+        assert_int_equal(deliver(&c, "a", 1), 0);
+    collect(&c);
+    buf_clear(&c.log);
+    assert_int_equal(deliver_for(&c, "over", 0, 0), 0);
+    assert_int_equal(deliver_for(&c, "b", 0, 1), 0);
+    assert_int_equal(deliver_for(&c, "c", 1, 9500000), 0);
+    assert_int_equal(deliver_for(&c, "over", 1, 4000000), 0);
+    assert_int_equal(deliver(&c, "d", 1), 0);
+    assert_int_equal(deliver_for(&c, "e", 1, INT64_C(4294967295000000)), 0);
+    c.env.now_us += 4000000;
+    for (int id = 1; id <= 3; id++)
+        answer(&c, MQTT_PUBACK, id, 0);
+    expect(&c, log);
+    end_client(&c);
+}
+
+static void expired_messages_are_not_sent(void **state)
+{
+    (void)state;
+    what_expires_while_it_waits_is_not_sent(
+        MQTT_5, "> PUBLISH b qos0 id0 expiry1\n> PUBLISH c qos1 id65 expiry6\n"
+                "> PUBLISH d qos1 id66\n> PUBLISH e qos1 id67 expiry4294967291\n");
+    what_expires_while_it_waits_is_not_sent(
+        MQTT_3_1_1, "> PUBLISH b qos0 id0\n> PUBLISH c qos1 id65\n> PUBLISH d qos1 id66\n"
+                    "> PUBLISH e qos1 id67\n");
+}
+
 static void an_idle_session_is_small(void **state)
 {
     (void)state;
@@ -434,6 +479,7 @@ int main(void)
         cmocka_unit_test(answers_wait_for_a_client_that_does_not_read),
         cmocka_unit_test(reason_strings_can_be_declined),
         cmocka_unit_test(properties_are_forwarded),
+        cmocka_unit_test(expired_messages_are_not_sent),
         cmocka_unit_test(an_idle_session_is_small),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

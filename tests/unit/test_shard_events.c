@@ -29,6 +29,43 @@ static void only_what_was_promised_is_kept_for_a_slow_node(void **state)
     end(&f);
 }
 
+/* As it is told, and as it is told once it is kept. */
+static void what_a_client_says_of_its_message_goes_with_it(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin(&f);
+    struct msg_interest interest = {.ref = own_ref(0), .tenant = tenant, .bits = INTEREST_MESSAGES};
+    receive(&f, MSG_INTEREST, &interest, sizeof interest, "");
+    for (unsigned retain = 0; retain < 2; retain++) {
+        struct msg_message message = {.ref = own_ref(1),
+                                      .tenant = tenant,
+                                      .device = device_id,
+                                      .flags = (uint8_t)(1 | (retain ? MSG_RETAIN : 0)),
+                                      .expires_us = 77,
+                                      .topic_len = 1,
+                                      .payload_len = 2,
+                                      .properties_len = 3};
+        receive(&f, MSG_MESSAGE, &message, sizeof message, "tpaabc");
+        if (retain)
+            commit_all(&f);
+        struct frame_reader reader;
+        struct item item;
+        struct span bytes = frame_finish(&shard_output(f.shard)->edge[1]);
+        assert_int_equal(frame_open(&reader, bytes.data, bytes.len), 0);
+        do
+            assert_int_equal(frame_next(&reader, &item), 1);
+        while (item.kind != MSG_EVENT);
+        struct msg_event event = *(const struct msg_event *)item.fixed;
+        assert_int_equal(event.expires_us, 77);
+        assert_int_equal(event.body_len, 2);
+        assert_int_equal(event.properties_len, 3);
+        assert_memory_equal(item.texts, "tpaabc", 6);
+        frame_clear(&shard_output(f.shard)->edge[1]);
+    }
+    end(&f);
+}
+
 static struct msg_ref connection(uint16_t packet_id)
 {
     struct msg_ref ref = own_ref(packet_id);
@@ -83,6 +120,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(only_what_was_promised_is_kept_for_a_slow_node),
+        cmocka_unit_test(what_a_client_says_of_its_message_goes_with_it),
         cmocka_unit_test(a_publishers_connection_goes_with_what_it_says),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
