@@ -106,6 +106,11 @@ void device_clear(struct device *self)
 
 /* ---- its connections ---- */
 
+void device_disconnected(struct device *self, int64_t now_us)
+{
+    self->disconnected_us = now_us > self->last_seen_us ? now_us : self->last_seen_us;
+}
+
 void device_drop_presences(struct device *self)
 {
     while (self->presences != NULL) {

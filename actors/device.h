@@ -104,6 +104,9 @@ bool device_came(struct device *self, const struct msg_ref *ref, bool again);
 bool device_went(struct device *self, const struct msg_ref *ref);
 /* The edge of `ref` has named all of its connections: others of it have gone. True: one had. */
 bool device_told(struct device *self, const struct msg_ref *ref);
+/* Its last connection has gone, at now_us; what was seen of it by a clock that is ahead of this one
+ * does not outlast it. */
+void device_disconnected(struct device *self, int64_t now_us);
 /* Nothing of its connections is known any more. */
 void device_drop_presences(struct device *self);
 /* All connections at that node have gone with it. */

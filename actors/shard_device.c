@@ -293,7 +293,7 @@ static void adopt(struct shard *self, uint32_t handle, const struct device_input
     device->touched_us = self->now_us;
     /* Whoever has its connection has told of it, or does within its grace. */
     if (loaded->connected && device->presences == NULL)
-        device->disconnected_us = self->now_us;
+        device_disconnected(device, self->now_us);
     self->counts.active += device->status != STATUS_OFFLINE;
 }
 

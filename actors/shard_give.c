@@ -189,8 +189,9 @@ void shard_take_snapshot(struct shard *self, const struct item *item)
     device->last_seen_us = s->last_seen_us;
     device->newest_us = s->newest_us;
     device->touched_us = s->touched_us;
-    bool was_connected = s->disconnected_us == INT64_MAX;
-    device->disconnected_us = was_connected ? self->now_us : s->disconnected_us;
+    device->disconnected_us = s->disconnected_us;
+    if (s->disconnected_us == INT64_MAX) /* whoever has its connection tells of it anew */
+        device_disconnected(device, self->now_us);
     self->counts.active += device->status != STATUS_OFFLINE;
     if (!adopt_rules(device, s, item->texts)) {
         shard_passivate(self, handle);

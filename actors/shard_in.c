@@ -61,7 +61,7 @@ static void take_presence(struct shard *self, const struct item *item)
     struct device *device = shard_device(self, handle);
     if (presence->present == PRESENCE_GONE) {
         if (device_went(device, &presence->ref) && device->presences == NULL)
-            device->disconnected_us = self->now_us;
+            device_disconnected(device, self->now_us);
     } else if (device->elsewhere != 0) {
         shard_redirect(self, device, &presence->ref);
     } else if (device_came(device, &presence->ref, presence->present == PRESENCE_AGAIN)) {
@@ -77,7 +77,7 @@ static void take_told(struct shard *self, const struct msg_ref *ref)
     for (uint32_t h = shard_slot(self, ref->slot)->first; h != TABLE_NONE;) {
         struct device *device = shard_device(self, h);
         if (device_told(device, ref) && device->presences == NULL)
-            device->disconnected_us = self->now_us;
+            device_disconnected(device, self->now_us);
         h = device->slot_next;
     }
     shard_slot_told(self, ref->slot);

@@ -28,7 +28,7 @@ static void lose_node(struct shard *self, uint16_t number)
         if (device->state == DEVICE_STATES || !device_lost_node(device, number))
             continue;
         if (device->presences == NULL)
-            device->disconnected_us = self->now_us;
+            device_disconnected(device, self->now_us);
     }
 }
 

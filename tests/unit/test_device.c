@@ -50,6 +50,10 @@ static void after_its_connection_it_has_a_grace(void **state)
     device.last_seen_us = NOW - 2000 * SECOND;
     device.disconnected_us = NOW - 5 * SECOND + 1;
     assert_int_equal(status(device), STATUS_IDLE);
+    /* Its former owner saw it by a clock that was ahead. */
+    device.last_seen_us = NOW - 5 * SECOND;
+    device_disconnected(&device, NOW - 6 * SECOND);
+    assert_int_equal(status(device), STATUS_OFFLINE);
 }
 
 static void without_a_connection_silence_makes_it_offline(void **state)
