@@ -61,7 +61,7 @@ struct device {
     int64_t last_seen_us;          /* arrival of its last sign of life; 0: never */
     int64_t newest_us;             /* timestamp of its newest reading; 0: none */
     int64_t touched_us;            /* when last_seen and latest were last given to a batch */
-    int64_t redelivered_us;        /* arrival of the newest redelivery that it appended; 0: none */
+    int64_t redelivered_us;        /* no redelivery that was appended has arrived after this */
     int64_t disconnected_us;       /* when its last connection went; 0: not known, or none since */
     uint32_t touched_batch;        /* number of the batch that holds its last touch */
     uint32_t in_flight;            /* things in batches that will come back to it */

@@ -290,6 +290,9 @@ static void adopt(struct shard *self, uint32_t handle, const struct device_input
     /* Rows of this actor that are still on their way may be newer than what the load saw. */
     if (loaded->newest_us > device->newest_us)
         device->newest_us = loaded->newest_us;
+    /* What its former owner appended of redeliveries is not told by the database. */
+    if (device->redelivered_us < shard_slot(self, device->slot)->opened_us)
+        device->redelivered_us = shard_slot(self, device->slot)->opened_us;
     device->touched_us = self->now_us;
     /* Whoever has its connection has told of it, or does within its grace. */
     if (loaded->connected && device->presences == NULL)

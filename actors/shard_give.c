@@ -89,6 +89,7 @@ static void give_device(const struct giving *g, const struct device *d)
         .newest_us = d->newest_us,
         .touched_us = d->touched_us,
         .disconnected_us = d->presences != NULL ? INT64_MAX : d->disconnected_us,
+        .redelivered_us = d->redelivered_us,
         .rules_count = count,
         .rules_len = (uint32_t)(count * sizeof *packed),
         .hours_len = d->hours != NULL ? sizeof *d->hours : 0,
@@ -189,6 +190,7 @@ void shard_take_snapshot(struct shard *self, const struct item *item)
     device->last_seen_us = s->last_seen_us;
     device->newest_us = s->newest_us;
     device->touched_us = s->touched_us;
+    device->redelivered_us = s->redelivered_us;
     device->disconnected_us = s->disconnected_us;
     if (s->disconnected_us == INT64_MAX) /* whoever has its connection tells of it anew */
         device_disconnected(device, self->now_us);

@@ -32,7 +32,7 @@ struct held_slot {
     bool awaits;   /* OPENING: MSG_GIVEN; else that all edges have told it */
     bool lost;     /* with something in flight: whether that is stored it cannot say yet */
     uint16_t told; /* edges that have */
-    int64_t open_at_us, released_us;
+    int64_t open_at_us, opened_us, released_us;
     struct early early; /* items of a later epoch, or while it opens */
 };
 

@@ -132,6 +132,7 @@ void shard_changed(struct shard *self, uint32_t handle)
 static void open_slot(struct shard *self, struct held_slot *slot)
 {
     set_hold(self, slot, HOLD_OPEN);
+    slot->opened_us = self->now_us;
     for (uint32_t h = slot->first; h != TABLE_NONE; h = shard_device(self, h)->slot_next)
         if (shard_device(self, h)->stale)
             reload(self, h);

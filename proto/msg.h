@@ -261,6 +261,7 @@ struct msg_snapshot {
     uint8_t flags;  /* enum msg_snapshot_flags */
     int64_t last_seen_us, newest_us, touched_us;
     int64_t disconnected_us; /* INT64_MAX: not yet; who is connected still is told anew */
+    int64_t redelivered_us;
     uint16_t rules_count;
     uint32_t rules_len, hours_len, latest_len; /* texts: rules, sums of its hour, newest payload */
 } __attribute__((packed));

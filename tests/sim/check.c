@@ -15,8 +15,7 @@ void check_row(struct world *self, const struct batch *batch, const struct batch
         return;
     }
     struct sample *sample = &self->samples[index];
-    self->stats.overtaken += ++sample->stored == 2 && sample->overtaken;
-    if (sample->stored > (sample->overtaken ? 2U : 1U))
+    if (++sample->stored > 1)
         fail(self, "P2: sample %u of client %u was stored twice", index, sample->client);
     if (db_find_device(&self->db, &row->device) != sample->device ||
         (sample->own_us != 0 && sample->own_us != row->timestamp_us) ||

@@ -3,20 +3,7 @@
 #include "tests/sim/parts.h"
 #include <stdlib.h>
 
-/* ---- how readings reach their shard ---- */
-
-/* Of a redelivery by another node and its original, which is still on its way there, the later one
- * cannot be told from a new reading if it is the original: see README.md. */
-void check_delivered(struct world *self, const struct msg_reading *reading)
-{
-    if (reading->message_key >= self->samples_count)
-        return;
-    struct sample *sample = &self->samples[reading->message_key];
-    bool marked = (reading->flags & MSG_DUP) || reading->ref.again;
-    if (!marked && sample->delivered != 0 && sample->delivered != reading->ref.generation)
-        sample->overtaken = true;
-    sample->delivered = reading->ref.generation;
-}
+/* ---- the order in which readings are stored ---- */
 
 static uint32_t *last_stored(struct world *self, uint32_t generation, uint32_t device)
 {

@@ -197,7 +197,6 @@ const char *unrest_of_slot(const struct world *self, const struct db_slot *row);
 void check_empty(struct world *self);
 
 /* ---- check_watch.c: what watchers are told, in which order readings come ---- */
-void check_delivered(struct world *self, const struct msg_reading *reading);
 void check_told(struct world *self, const struct sim_edge *edge, const struct msg_event *event,
                 const void *body);
 /* Edges that are to be told of a row that commits now. */

@@ -30,10 +30,13 @@ static void look_at_item(struct world *self, struct sim_shard *shard, const stru
               shard->thread.process->id, shard->thread.index, reading->message_key, ref->generation,
               reading->flags & MSG_DUP ? " DUP" : "", ref->again ? " again" : "", ref->slot,
               ref->epoch);
-        check_delivered(self, reading);
         if (self->mutation == MUTATION_epoch_ignored)
             ignore_epoch(shard_slot(shard->shard, ref->slot), ref);
+        if (self->mutation == MUTATION_redelivery_forgotten)
+            shard_slot(shard->shard, ref->slot)->opened_us = 0;
     }
+    if (item->kind == MSG_SNAPSHOT && self->mutation == MUTATION_redelivery_forgotten)
+        snapshot->redelivered_us = 0;
     if (item->kind == MSG_SNAPSHOT && self->mutation == MUTATION_snapshot_unfired)
         for (uint32_t i = 0; i < snapshot->rules_count; i++)
             ((struct msg_rule *)(uintptr_t)item->texts)[i].last_fired_us = 0;

@@ -31,8 +31,6 @@ struct sample {
     uint32_t present;
     uint32_t stored;    /* rows of it */
     bool refused;       /* the database will not have it */
-    uint32_t delivered; /* generation of the connection whose copy reached a shard; 0: none */
-    bool overtaken;     /* it reached one behind its own redelivery: may be stored twice */
     char payload[TEXT_BYTES], extra[TEXT_BYTES];
 };
 
@@ -110,7 +108,7 @@ struct world {
     uint64_t established;
     uint32_t must_from;
     struct sim_stats {
-        uint64_t steps, moves, deaths, overtaken, checked;
+        uint64_t steps, moves, deaths, checked;
     } stats;
     char (*lines)[TRACE_BYTES]; /* the trace; kept after the run */
     uint32_t lines_count, lines_cap;

@@ -18,6 +18,7 @@ static struct draft make_draft(const struct fixture *f)
                      .last_seen_us = f->now_us,
                      .newest_us = f->now_us,
                      .touched_us = f->now_us,
+                     .redelivered_us = f->now_us - 7,
                      .rules_count = 1,
                      .rules_len = sizeof(struct msg_rule),
                      .hours_len = sizeof(struct hours),
@@ -100,6 +101,7 @@ static void sums_of_another_layout_are_rebuilt(void **state)
     offer(&target, &draft);
     assert_null(the_device(&target)->hours);
     assert_int_equal(the_device(&target)->latest->len, 2);
+    assert_int_equal(the_device(&target)->redelivered_us, target.now_us - 7);
     end(&target);
 }
 

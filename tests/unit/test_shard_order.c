@@ -161,6 +161,29 @@ static void a_first_delivery_behind_its_redelivery_is_looked_for(void **state)
     end(&f);
 }
 
+/* The one that was stored came to the former owner, who gave no snapshot: he died, or did not know
+ * the device any more. */
+static void a_first_delivery_from_before_the_slot_was_had_is_looked_for(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin(&f);
+    int64_t before_us = f.now_us - 1, since_us = f.now_us;
+    f.now_us += SECOND;
+    publish_at(&f, 1, 0, before_us, 1);
+    commit(&f); /* loads it */
+    struct batch *batch = shard_next_batch(f.shard);
+    assert_non_null(batch);
+    assert_true(batch->checks_count == 1 && batch->rows_count == 0);
+    answer(&f, batch, true, true);
+    assert_int_equal(shard_count(f.shard)->readings, 0);
+    publish_at(&f, 1, 0, since_us, 1);
+    publish_at(&f, 0, 0, before_us, 1);
+    commit_all(&f);
+    assert_int_equal(shard_count(f.shard)->readings, 2);
+    end(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -170,6 +193,7 @@ int main(void)
         cmocka_unit_test(what_is_given_to_a_slot_at_rest_begins_nothing),
         cmocka_unit_test(a_clock_set_back_keeps_no_slot_from_opening),
         cmocka_unit_test(a_first_delivery_behind_its_redelivery_is_looked_for),
+        cmocka_unit_test(a_first_delivery_from_before_the_slot_was_had_is_looked_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
