@@ -29,8 +29,8 @@ struct sample {
     int64_t own_us; /* 0: it has no timestamp of its own */
     double value[METRICS];
     uint32_t present;
-    uint32_t stored;    /* rows of it */
-    bool refused;       /* the database will not have it */
+    uint32_t stored; /* rows of it */
+    bool refused;    /* the database will not have it */
     char payload[TEXT_BYTES], extra[TEXT_BYTES];
 };
 
