@@ -9,14 +9,8 @@ import pytest
 
 from clients import Live
 from cluster import wait_until
-from tenants import make_tenant
 
 OK = b"HTTP/1.1 200"
-
-
-@pytest.fixture(scope="module")
-def t(g):
-    return make_tenant(g)
 
 
 @pytest.fixture(scope="module")

@@ -18,18 +18,8 @@ pytestmark = pytest.mark.sanitizer
 
 
 @pytest.fixture(scope="module")
-def t(g):
-    return make_tenant(g)
-
-
-@pytest.fixture(scope="module")
 def token(t):
     return t.tokens["VIEWER"]
-
-
-@pytest.fixture
-def device(t):
-    return Device(t)
 
 
 def make_token(gito, tenant, expires_in_s, algorithm="HS256", key=None):

@@ -14,11 +14,6 @@ from tenants import make_tenant
 pytestmark = pytest.mark.sanitizer
 
 
-@pytest.fixture(scope="module")
-def t(g):
-    return make_tenant(g)
-
-
 def connects(g, user, password, topic="x"):
     """Whether a QoS 1 message is accepted and acknowledged."""
     result = subprocess.run(

@@ -14,26 +14,11 @@ import pytest
 import packets
 from clients import Device, Mqtt, make_account
 from cluster import DEVICE, SERVICE_ACCOUNT, TENANT, wait_until
-from tenants import UTC, iso, make_tenant
+from tenants import UTC, iso
 
 pytestmark = pytest.mark.sanitizer
 
 VERSIONS = pytest.mark.parametrize("version", [4, 5])
-
-
-@pytest.fixture(scope="module")
-def t(g):
-    return make_tenant(g)
-
-
-@pytest.fixture(scope="module")
-def other(g):
-    return make_tenant(g)
-
-
-@pytest.fixture
-def device(t):
-    return Device(t)
 
 
 @pytest.fixture

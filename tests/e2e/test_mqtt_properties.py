@@ -2,22 +2,10 @@
 
 import pytest
 
-from clients import Device, Mqtt, make_account
+from clients import Mqtt, make_account
 from cluster import wait_until
-from tenants import make_tenant
 
 pytestmark = pytest.mark.sanitizer
-
-
-@pytest.fixture(scope="module")
-def t(g):
-    return make_tenant(g)
-
-
-@pytest.fixture
-def device(t):
-    return Device(t)
-
 
 SAYS = {"UserProperty": [("trace", "1"), ("trace", "ü")], "ContentType": "text/plain",
         "ResponseTopic": "answers/7", "CorrelationData": b"\0\xff", "PayloadFormatIndicator": 1}

@@ -11,7 +11,6 @@ import time
 
 import paho.mqtt.client as mqtt
 import pytest
-import redis
 
 from cluster import TENANT, is_alive, wait_until
 from ledger import DEVICE_ID, Load, check_stored, metric, provision, secret, wait_for_rows

@@ -6,14 +6,9 @@ import pytest
 
 from clients import Device, metric_value
 from cluster import wait_until
-from tenants import make_tenant, time_of
+from tenants import time_of
 
 pytestmark = pytest.mark.sanitizer
-
-
-@pytest.fixture(scope="module")
-def t(g):
-    return make_tenant(g)
 
 
 class Channel:

@@ -14,16 +14,6 @@ from tenants import PASSWORD, UTC, fields_of, iso, make_tenant, problem_of, stor
 pytestmark = pytest.mark.sanitizer
 
 
-@pytest.fixture(scope="module")
-def t(g):
-    return make_tenant(g)
-
-
-@pytest.fixture(scope="module")
-def other(g):
-    return make_tenant(g)
-
-
 # Signing in.
 
 def test_login_gives_tokens_and_me_tells_who_they_belong_to(g):

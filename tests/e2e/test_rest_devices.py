@@ -10,16 +10,6 @@ from tenants import fields_of, make_tenant
 pytestmark = pytest.mark.sanitizer
 
 
-@pytest.fixture(scope="module")
-def t(g):
-    return make_tenant(g)
-
-
-@pytest.fixture(scope="module")
-def other(g):
-    return make_tenant(g)
-
-
 def test_a_device_is_made_read_changed_and_removed(t):
     made = t.data("POST", "/devices", {"name": "Röhre 1", "device_type": "pipe",
                                        "attributes": {"floor": 3, "x": 0.1}}, status=201)

@@ -7,14 +7,9 @@ import uuid
 
 import pytest
 
-from tenants import METRICS, UTC, fields_of, iso, make_tenant, store, time_of
+from tenants import METRICS, UTC, fields_of, iso, store, time_of
 
 pytestmark = pytest.mark.sanitizer
-
-
-@pytest.fixture(scope="module")
-def t(g):
-    return make_tenant(g)
 
 
 @pytest.fixture(scope="module")

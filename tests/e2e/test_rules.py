@@ -17,16 +17,6 @@ OPERATORS = [(">", "gt", 50.5, 50), (">=", "gte", 50, 49.5), ("<", "lt", 49.5, 5
              ("<=", "lte", 50, 50.5), ("==", "eq", 50, 50.5), ("!=", "neq", 50.5, 50)]
 
 
-@pytest.fixture(scope="module")
-def t(g):
-    return make_tenant(g)
-
-
-@pytest.fixture
-def device(t):
-    return Device(t)
-
-
 def events(device):
     return device.g.sql("SELECT alert_rule_id::text, metric_name, metric_value FROM alert_events"
                         " WHERE device_id = %s ORDER BY fired_at", [device.id])

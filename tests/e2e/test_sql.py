@@ -19,16 +19,6 @@ def hours_ago(hours, minutes=0):
     return HOUR - datetime.timedelta(hours=hours) + datetime.timedelta(minutes=minutes)
 
 
-@pytest.fixture(scope="module")
-def t(g):
-    return make_tenant(g)
-
-
-@pytest.fixture
-def device(t):
-    return Device(t)
-
-
 def insert(device, at, **payload):
     device.g.sql("INSERT INTO telemetry_hot (tenant_id, device_id, timestamp, payload)"
                  " VALUES (%s, %s, %s, %s)", [device.tenant.id, device.id, at, json.dumps(payload)])

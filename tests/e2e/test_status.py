@@ -2,7 +2,7 @@
 
 import pytest
 
-from clients import Device, Live, Mqtt, make_account
+from clients import Live, Mqtt, make_account
 from cluster import wait_until
 from tenants import make_tenant
 
@@ -19,11 +19,6 @@ def t():
     gito = bring_up(nodes="eu-1", environment=SETTINGS)
     yield make_tenant(gito)
     take_down(gito)
-
-
-@pytest.fixture
-def device(t):
-    return Device(t)
 
 
 def status(device):
