@@ -8,7 +8,8 @@ struct interest_key {
 
 /* What one edge wants. */
 struct interest_place {
-    uint32_t end, bits;
+    struct interest_from from;
+    uint32_t bits;
 };
 
 struct interest_entry {
@@ -92,11 +93,13 @@ static void drop_if_empty(struct interest *self, struct interest_entry *entry)
     self->free_head = handle;
 }
 
-static int set_place(struct interest_entry *entry, uint32_t end, unsigned bits)
+static int set_place(struct interest_entry *entry, const struct interest_from *from, unsigned bits)
 {
     uint32_t i = 0;
-    while (i < entry->places_count && entry->places[i].end != end)
+    while (i < entry->places_count && entry->places[i].from.end != from->end)
         i++;
+    if (i < entry->places_count && from->given && !entry->places[i].from.given)
+        return 0;
     if (bits == 0) {
         if (i < entry->places_count)
             entry->places[i] = entry->places[--entry->places_count];
@@ -110,13 +113,13 @@ static int set_place(struct interest_entry *entry, uint32_t end, unsigned bits)
         entry->places = grown;
         entry->places_cap = cap;
     }
-    entry->places[i] = (struct interest_place){end, bits};
+    entry->places[i] = (struct interest_place){*from, bits};
     entry->places_count += i == entry->places_count;
     return 0;
 }
 
 int interest_set(struct interest *self, const struct uuid *tenant, const struct uuid *device,
-                 uint32_t end, unsigned bits)
+                 const struct interest_from *from, unsigned bits)
 {
     struct interest_entry *entry = find(self, tenant, device);
     CHECK(bits < 1U << INTEREST_BITS);
@@ -127,7 +130,7 @@ int interest_set(struct interest *self, const struct uuid *tenant, const struct 
         if (entry == NULL)
             return ERR_MEMORY;
     }
-    int rc = set_place(entry, end, bits);
+    int rc = set_place(entry, from, bits);
     drop_if_empty(self, entry);
     return rc;
 }
@@ -139,7 +142,7 @@ static void gather(struct interest *self, const struct interest_entry *entry, un
         uint32_t k = 0;
         if (!(entry->places[i].bits & bit))
             continue;
-        while (k < *count && self->found[k] != entry->places[i].end)
+        while (k < *count && self->found[k] != entry->places[i].from.end)
             k++;
         if (k < *count)
             continue;
@@ -148,7 +151,7 @@ static void gather(struct interest *self, const struct interest_entry *entry, un
             self->found = realloc(self->found, self->found_cap * sizeof *self->found);
             CHECK(self->found != NULL);
         }
-        self->found[(*count)++] = entry->places[i].end;
+        self->found[(*count)++] = entry->places[i].from.end;
     }
 }
 
@@ -172,7 +175,7 @@ void interest_each(const struct interest *self, const struct uuid *tenant,
 {
     const struct interest_entry *entry = self->table.count == 0 ? NULL : find(self, tenant, device);
     for (uint32_t i = 0; entry != NULL && i < entry->places_count; i++)
-        fn(context, entry->places[i].end, entry->places[i].bits);
+        fn(context, entry->places[i].from.end, entry->places[i].bits);
 }
 
 void interest_keys(const struct interest *self, uint16_t slot,
@@ -191,7 +194,7 @@ void interest_lost_node(struct interest *self, uint16_t node)
         if (entry->places == NULL)
             continue;
         for (uint32_t i = 0; i < entry->places_count;)
-            if (entry->places[i].end / LIMIT_EDGES == node)
+            if (entry->places[i].from.end / LIMIT_EDGES == node)
                 entry->places[i] = entry->places[--entry->places_count];
             else
                 i++;

@@ -23,9 +23,16 @@ struct interest {
 
 void interest_init(struct interest *self);
 void interest_free(struct interest *self);
-/* From now on the edge wants `bits` of it (0: nothing). 0 or ERR_MEMORY. */
+/* Who wants something: an edge, as it said itself, or (given) as a former owner knew it. */
+struct interest_from {
+    uint32_t end;
+    bool given;
+};
+
+/* From now on the edge wants `bits` of it (0: nothing); what is given changes nothing that an edge
+ * has said itself, for it may be older. 0 or ERR_MEMORY. */
 int interest_set(struct interest *self, const struct uuid *tenant, const struct uuid *device,
-                 uint32_t end, unsigned bits) MUST_CHECK;
+                 const struct interest_from *from, unsigned bits) MUST_CHECK;
 /* The edges that want events of kind `bit` of this device, each once, until the next call. Aborts
  * without memory. */
 uint32_t interest_find(struct interest *self, const struct uuid *tenant, const struct uuid *device,

@@ -28,6 +28,7 @@ static void give_interest(void *context, uint32_t end, unsigned bits)
         .ref = {.node = (uint16_t)node,
                 .life = far != NULL ? far->life : g->self->config.life,
                 .edge = (uint8_t)(end % LIMIT_EDGES),
+                .again = 1, /* the edge itself may have told the next owner something newer */
                 .slot = g->order->slot,
                 .epoch = g->order->epoch},
         .tenant = g->tenant,

@@ -160,8 +160,10 @@ static void take_interest(struct shard *self, const struct item *item)
     const struct msg_interest *wanted = item->fixed;
     struct uuid tenant = wanted->tenant, device = wanted->device;
     const struct msg_ref *ref = &wanted->ref;
+    const struct interest_from from = {.end = INTEREST_END(ref->node, ref->edge),
+                                       .given = ref->again != 0};
     if (ref->edge < LIMIT_EDGES)
-        SURVIVE(interest_set(&self->interest, &tenant, &device, INTEREST_END(ref->node, ref->edge),
+        SURVIVE(interest_set(&self->interest, &tenant, &device, &from,
                              wanted->bits & ((1U << INTEREST_BITS) - 1)));
 }
 

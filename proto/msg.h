@@ -73,7 +73,7 @@ struct msg_ref {
         node; /* number of the node, and its incarnation's lower bits: never another's answer */
     uint16_t life;
     uint8_t edge;
-    uint8_t again; /* an owner that has died may have stored it */
+    uint8_t again; /* an owner that has died may have stored it; INTEREST: a former one gives it */
     uint16_t slot;
     uint32_t epoch;
     uint32_t item;      /* the lane's name for it; 0: it keeps none */

@@ -31,9 +31,15 @@ static uint32_t only(struct interest *interest, const struct uuid *of, const str
     return find(interest, of, id, bit, &ends) == 1 ? ends[0] : UINT32_MAX;
 }
 
+static void set_from(struct interest *interest, const struct uuid *id,
+                     const struct interest_from *from, unsigned bits)
+{
+    assert_int_equal(interest_set(interest, &tenant, id, from, bits), 0);
+}
+
 static void set(struct interest *interest, const struct uuid *id, uint32_t end, unsigned bits)
 {
-    assert_int_equal(interest_set(interest, &tenant, id, end, bits), 0);
+    set_from(interest, id, &(struct interest_from){end, false}, bits);
 }
 
 static void nobody_watches_at_first(void **state)
@@ -141,6 +147,23 @@ static void a_node_that_is_gone_watches_nothing(void **state)
     interest_free(&interest);
 }
 
+static void what_is_given_changes_nothing_that_was_said(void **state)
+{
+    (void)state;
+    const struct interest_from given = {1, true};
+    struct interest interest;
+    interest_init(&interest);
+    set_from(&interest, &device, &given, INTEREST_STATUS);
+    set_from(&interest, &device, &given, INTEREST_ALERTS);
+    assert_int_equal(count(&interest, &tenant, &device, INTEREST_STATUS), 0);
+    assert_int_equal(only(&interest, &tenant, &device, INTEREST_ALERTS), 1);
+    set(&interest, &device, 1, INTEREST_STATUS);
+    set_from(&interest, &device, &given, INTEREST_ALERTS);
+    assert_int_equal(only(&interest, &tenant, &device, INTEREST_STATUS), 1);
+    assert_int_equal(count(&interest, &tenant, &device, INTEREST_ALERTS), 0);
+    interest_free(&interest);
+}
+
 static void sum_up(void *context, uint32_t end, unsigned bits)
 {
     *(uint32_t *)context += end * 100 + bits;
@@ -173,6 +196,7 @@ int main(void)
         cmocka_unit_test(the_last_word_counts),
         cmocka_unit_test(what_is_watched_no_more_leaves_its_place),
         cmocka_unit_test(a_node_that_is_gone_watches_nothing),
+        cmocka_unit_test(what_is_given_changes_nothing_that_was_said),
         cmocka_unit_test(each_that_watches_a_device_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -414,6 +414,30 @@ static void its_watchers_miss_nothing(void **state)
     end(&target);
 }
 
+/* An edge hears of the next owner, and tells him all that it wants by now, sooner than what its
+ * former owner knew comes there: by another way, which is slower. */
+static void what_an_edge_says_itself_is_newer_than_what_is_given(void **state)
+{
+    (void)state;
+    struct fixture source, target;
+    struct msg_event event = {0};
+    struct msg_ref ref = far_ref(THIRD, 1, 1);
+    begin_source(&source);
+    watch(&source, ref, INTEREST_STATUS);
+    release_and_give(&source);
+    begin_target(&target, &source);
+    ref.epoch = EPOCH + 1;
+    watch(&target, ref, INTEREST_STATUS | INTEREST_TELEMETRY);
+    told(&target, ref);
+    hand_on(&source, &target);
+    publish_to_next(&target, 3);
+    commit_all(&target);
+    struct frame *frame = &shard_output(target.shard)->far[THIRD]->watchers[1];
+    assert_int_equal(take(frame, MSG_EVENT, &event, sizeof event), 2);
+    end(&source);
+    end(&target);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -433,6 +457,7 @@ int main(void)
         cmocka_unit_test(the_sums_of_its_hour_go_on),
         cmocka_unit_test(the_newest_payload_is_written_there),
         cmocka_unit_test(its_watchers_miss_nothing),
+        cmocka_unit_test(what_an_edge_says_itself_is_newer_than_what_is_given),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
