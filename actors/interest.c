@@ -187,17 +187,39 @@ void interest_keys(const struct interest *self, uint16_t slot,
             fn(context, &self->entries[h].key.tenant, &self->entries[h].key.device);
 }
 
-void interest_lost_node(struct interest *self, uint16_t node)
+typedef bool is_over_fn(const struct interest_from *from, unsigned number);
+
+static void lose(struct interest *self, is_over_fn *is_over, unsigned number)
 {
     for (uint32_t h = 0; h < self->count; h++) {
         struct interest_entry *entry = &self->entries[h];
         if (entry->places == NULL)
             continue;
         for (uint32_t i = 0; i < entry->places_count;)
-            if (entry->places[i].from.end / LIMIT_EDGES == node)
+            if (is_over(&entry->places[i].from, number))
                 entry->places[i] = entry->places[--entry->places_count];
             else
                 i++;
         drop_if_empty(self, entry);
     }
+}
+
+static bool is_of_node(const struct interest_from *from, unsigned node)
+{
+    return from->end / LIMIT_EDGES == node;
+}
+
+static bool is_of_slot(const struct interest_from *from, unsigned slot)
+{
+    return from->slot == (int32_t)slot;
+}
+
+void interest_lost_node(struct interest *self, uint16_t node)
+{
+    lose(self, is_of_node, node);
+}
+
+void interest_lost_slot(struct interest *self, uint16_t slot)
+{
+    lose(self, is_of_slot, slot);
 }

@@ -4,7 +4,7 @@
  * an event only where somebody looks.
  *
  * Owner: the shard. Bound: one entry a (tenant, device or any) that some edge watches, with one
- * place an edge that does.
+ * place an edge that does; of devices, those of the shard's slots.
  */
 #include "actors/table.h"
 #include "proto/limits.h"
@@ -23,9 +23,11 @@ struct interest {
 
 void interest_init(struct interest *self);
 void interest_free(struct interest *self);
-/* Who wants something: an edge, as it said itself, or (given) as a former owner knew it. */
+/* Who wants something: an edge, as it said to the owner of `slot`, or (given) as a former owner
+ * knew it. */
 struct interest_from {
     uint32_t end;
+    int32_t slot; /* -1: no device is named */
     bool given;
 };
 
@@ -49,3 +51,5 @@ void interest_keys(const struct interest *self, uint16_t slot,
                    void *context);
 /* A node has gone: none of its edges wants anything. */
 void interest_lost_node(struct interest *self, uint16_t node);
+/* The slot is another shard's now: who watches its devices no more tells that one. */
+void interest_lost_slot(struct interest *self, uint16_t slot);

@@ -161,6 +161,7 @@ static void take_interest(struct shard *self, const struct item *item)
     struct uuid tenant = wanted->tenant, device = wanted->device;
     const struct msg_ref *ref = &wanted->ref;
     const struct interest_from from = {.end = INTEREST_END(ref->node, ref->edge),
+                                       .slot = uuid_is_nil(&device) ? -1 : ref->slot,
                                        .given = ref->again != 0};
     if (ref->edge < LIMIT_EDGES)
         SURVIVE(interest_set(&self->interest, &tenant, &device, &from,

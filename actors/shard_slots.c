@@ -149,10 +149,12 @@ static void tell_edges(struct shard *self, const struct msg_slot *news)
             SURVIVE(frame_add(&self->out.far[n]->edge[e], MSG_SLOT, news, sizeof *news, NULL, 0));
 }
 
-static void drop_devices(struct shard *self, struct held_slot *slot)
+/* And who watches them. */
+static void drop_devices(struct shard *self, struct held_slot *slot, uint16_t number)
 {
     while (slot->first != TABLE_NONE)
         shard_passivate(self, slot->first);
+    interest_lost_slot(&self->interest, number);
 }
 
 /* What it took in the former epoch is committed and answered: edges may forget the owner. */
@@ -174,7 +176,7 @@ static void take_view(struct shard *self, const struct msg_slot *news)
         /* Given away by shard_give() before; else somebody has declared this node dead. */
         slot->lost = slot->in_flight > 0;
         if (!slot->lost)
-            drop_devices(self, slot);
+            drop_devices(self, slot, news->slot);
         tenants_lost_slot(&self->tenants, news->slot);
         set_hold(self, slot, HOLD_CLOSED);
         take_early(self, slot);
@@ -252,7 +254,7 @@ static void hand_over(struct shard *self, const struct msg_slot *order)
     shard_give(self, order);
     pauses_add(&self->counts.pauses, self->now_us - slot->released_us);
     give_up(self, slot, order->slot);
-    drop_devices(self, slot);
+    drop_devices(self, slot, order->slot);
     tenants_lost_slot(&self->tenants, order->slot);
     set_hold(self, slot, HOLD_CLOSED);
     take_early(self, slot);

@@ -31,6 +31,8 @@ static uint32_t only(struct interest *interest, const struct uuid *of, const str
     return find(interest, of, id, bit, &ends) == 1 ? ends[0] : UINT32_MAX;
 }
 
+#define SLOT 0xffff
+
 static void set_from(struct interest *interest, const struct uuid *id,
                      const struct interest_from *from, unsigned bits)
 {
@@ -39,7 +41,7 @@ static void set_from(struct interest *interest, const struct uuid *id,
 
 static void set(struct interest *interest, const struct uuid *id, uint32_t end, unsigned bits)
 {
-    set_from(interest, id, &(struct interest_from){end, false}, bits);
+    set_from(interest, id, &(struct interest_from){end, uuid_is_nil(id) ? -1 : SLOT, false}, bits);
 }
 
 static void nobody_watches_at_first(void **state)
@@ -147,10 +149,29 @@ static void a_node_that_is_gone_watches_nothing(void **state)
     interest_free(&interest);
 }
 
+/* Its next owner is told; whoever watches any of the tenant's does so still. */
+static void what_was_watched_in_a_lost_slot_is_not(void **state)
+{
+    (void)state;
+    struct interest interest;
+    interest_init(&interest);
+    set(&interest, &device, 1, INTEREST_STATUS);
+    set(&interest, &any, 2, INTEREST_STATUS);
+    set_from(&interest, &device, &(struct interest_from){3, SLOT - 1, false}, INTEREST_STATUS);
+    set_from(&interest, &other_device, &(struct interest_from){1, SLOT, true}, INTEREST_STATUS);
+    interest_lost_slot(&interest, SLOT);
+    assert_int_equal(count(&interest, &tenant, &device, INTEREST_STATUS), 2);
+    assert_int_equal(only(&interest, &tenant, &other_device, INTEREST_STATUS), 2);
+    interest_lost_slot(&interest, SLOT - 1);
+    assert_int_equal(only(&interest, &tenant, &device, INTEREST_STATUS), 2);
+    assert_int_equal(interest.table.count, 1);
+    interest_free(&interest);
+}
+
 static void what_is_given_changes_nothing_that_was_said(void **state)
 {
     (void)state;
-    const struct interest_from given = {1, true};
+    const struct interest_from given = {1, SLOT, true};
     struct interest interest;
     interest_init(&interest);
     set_from(&interest, &device, &given, INTEREST_STATUS);
@@ -196,6 +217,7 @@ int main(void)
         cmocka_unit_test(the_last_word_counts),
         cmocka_unit_test(what_is_watched_no_more_leaves_its_place),
         cmocka_unit_test(a_node_that_is_gone_watches_nothing),
+        cmocka_unit_test(what_was_watched_in_a_lost_slot_is_not),
         cmocka_unit_test(what_is_given_changes_nothing_that_was_said),
         cmocka_unit_test(each_that_watches_a_device_is_named),
     };

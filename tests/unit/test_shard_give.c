@@ -438,6 +438,26 @@ static void what_an_edge_says_itself_is_newer_than_what_is_given(void **state)
     end(&target);
 }
 
+/* Who watches it no more says so to its owner: a former one would never hear of it. */
+static void a_former_owner_knows_no_watchers(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct msg_event event = {0};
+    begin_source(&f);
+    watch(&f, far_ref(THIRD, 1, 1), INTEREST_TELEMETRY);
+    release_and_give(&f);
+    assert_int_equal(f.shard->interest.table.count, 0);
+    slot_says(&f, MSG_GIVEN, OWN, EPOCH + 2, 0);
+    struct msg_reading reading = make_reading(&f, 1, 0);
+    reading.ref.epoch = EPOCH + 2;
+    receive(&f, MSG_READING, &reading, sizeof reading, PAYLOAD);
+    commit_all(&f);
+    struct frame *frame = &shard_output(f.shard)->far[THIRD]->watchers[1];
+    assert_int_equal(take(frame, MSG_EVENT, &event, sizeof event), 0);
+    end(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -458,6 +478,7 @@ int main(void)
         cmocka_unit_test(the_newest_payload_is_written_there),
         cmocka_unit_test(its_watchers_miss_nothing),
         cmocka_unit_test(what_an_edge_says_itself_is_newer_than_what_is_given),
+        cmocka_unit_test(a_former_owner_knows_no_watchers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
