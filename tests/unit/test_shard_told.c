@@ -119,6 +119,44 @@ static void whom_nobody_tells_anew_has_gone(void **state)
     end(&target);
 }
 
+/* The former owner's clock is ahead: what it saw last was not after its connection went. */
+static void who_was_seen_by_a_clock_that_is_ahead_has_gone(void **state)
+{
+    (void)state;
+    struct fixture source, target;
+    begin_connected(&source);
+    slot_says(&source, MSG_RELEASE, NEXT, EPOCH, 0);
+    source.now_us -= SECOND;
+    give_to(&source, &target);
+    target.now_us += 6 * SECOND; /* its grace, from when it was seen */
+    sweep(&target);
+    assert_int_equal(the_device(&target)->status, STATUS_OFFLINE);
+    end(&source);
+    end(&target);
+}
+
+/* And where it has died: the row says it. */
+static void so_has_whom_nobody_has_when_it_is_loaded(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin(&f);
+    shard_activate(f.shard, &tenant, &device_id, SLOT);
+    struct batch *batch = shard_next_batch(f.shard);
+    assert_int_equal(batch->loads_count, 1);
+    batch->loads[0].status = STATUS_ONLINE;
+    batch->loads[0].connected = true;
+    batch->loads[0].last_seen_us = f.now_us + SECOND;
+    answer(&f, batch, true, false);
+    f.now_us += 6 * SECOND - 1;
+    sweep(&f);
+    assert_int_equal(the_device(&f)->status, STATUS_ONLINE);
+    f.now_us++;
+    sweep(&f);
+    assert_int_equal(the_device(&f)->status, STATUS_OFFLINE);
+    end(&f);
+}
+
 /* Idle for longer than what makes one without a connection offline: it is told anew a moment after
  * the slot has come, and neither that moment nor the telling changes anything. */
 static void a_silent_device_stays_idle_through_a_move(void **state)
@@ -187,6 +225,8 @@ int main(void)
         cmocka_unit_test(who_comes_while_a_slot_is_released_is_no_work),
         cmocka_unit_test(who_has_gone_before_it_is_given_is_offline_there_in_time),
         cmocka_unit_test(whom_nobody_tells_anew_has_gone),
+        cmocka_unit_test(who_was_seen_by_a_clock_that_is_ahead_has_gone),
+        cmocka_unit_test(so_has_whom_nobody_has_when_it_is_loaded),
         cmocka_unit_test(a_silent_device_stays_idle_through_a_move),
         cmocka_unit_test(a_connection_is_a_sign_of_life_when_it_is_made),
         cmocka_unit_test(it_is_one_of_the_time_when_it_was_made),
