@@ -156,12 +156,10 @@ static void adopt_kept(struct device *device, const struct msg_snapshot *s, cons
                                    s->latest_len));
 }
 
-/* Until the slot is open: it is in the database, with all that its former owner has written. */
-static void wake_later(struct held_slot *slot, const struct msg_snapshot *s)
+void shard_wake_later(struct held_slot *slot, const struct msg_device *wake)
 {
-    const struct msg_device wake = {s->tenant, s->device, s->slot};
     const struct item item = {
-        .kind = MSG_WAKE, .fixed = &wake, .texts = (const uint8_t *)(&wake + 1)};
+        .kind = MSG_WAKE, .fixed = wake, .texts = (const uint8_t *)(wake + 1)};
     early_keep(&slot->early, &item);
 }
 
@@ -170,6 +168,7 @@ void shard_take_snapshot(struct shard *self, const struct item *item)
     const struct msg_snapshot *s = item->fixed;
     struct held_slot *slot = shard_slot(self, s->slot);
     struct uuid tenant = s->tenant, id = s->device;
+    shard_slot_returns(self, s->slot, s->epoch);
     /* Open, or released before it came: nothing of its devices may be in flight any more. */
     bool too_late = s->epoch < slot->epoch || slot->hold > HOLD_OPENING;
     if (s->status >= STATUSES || shard_find_at(self, &id, s->slot) != TABLE_NONE)
@@ -180,7 +179,7 @@ void shard_take_snapshot(struct shard *self, const struct item *item)
     if (too_late)
         return; /* or will be */
     if (s->flags & SNAPSHOT_LEFT_OUT) {
-        wake_later(slot, s);
+        shard_wake_later(slot, &(struct msg_device){tenant, id, s->slot});
         return;
     }
     uint32_t handle = shard_make(self, &tenant, &id, s->slot);

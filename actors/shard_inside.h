@@ -138,6 +138,9 @@ void shard_changed(struct shard *self, uint32_t handle);
 /* Something of the slot came back from the writer, and all that it leads to is done. */
 void shard_slot_came_back(struct shard *self, uint16_t number);
 void shard_slot_told(struct shard *self, uint16_t number);
+/* What its next owner gives back comes: if it is at rest here still, it was given away and the
+ * order to give it is late, as control waits for the database, or this thread stood still. */
+void shard_slot_returns(struct shard *self, uint16_t number, uint32_t epoch);
 void shard_take_slot(struct shard *self, const struct item *item);
 void shard_slots_tick(struct shard *self);
 void shard_slots_free(struct shard *self);
@@ -150,6 +153,8 @@ bool shard_knows(struct shard *self, const struct item *item, const struct msg_r
 void shard_nodes_free(struct shard *self);
 
 /* shard_give.c */
+/* When the slot opens: the device is in the database, with all that a former owner has written. */
+void shard_wake_later(struct held_slot *slot, const struct msg_device *wake);
 void shard_give(struct shard *self, const struct msg_slot *order);
 void shard_take_snapshot(struct shard *self, const struct item *item);
 

@@ -164,10 +164,44 @@ static void give_up(struct shard *self, const struct held_slot *slot, uint16_t n
     tell_edges(self, &news);
 }
 
+/* Others have had it since: what is known here of its devices is old. */
+static void forget(struct shard *self, struct held_slot *slot, uint16_t number)
+{
+    for (uint32_t h = slot->first; h != TABLE_NONE; h = shard_device(self, h)->slot_next) {
+        const struct device *device = shard_device(self, h);
+        if (device->status != STATUS_OFFLINE)
+            shard_wake_later(slot, &(struct msg_device){device->tenant, device->id, number});
+    }
+    drop_devices(self, slot, number);
+    tenants_lost_slot(&self->tenants, number);
+}
+
+static void begin_to_open(struct shard *self, struct held_slot *slot, bool awaits)
+{
+    slot->awaits = awaits;
+    slot->told = 0;
+    slot->open_at_us = self->now_us + (awaits ? GIVEN_WAIT_US : TOLD_WAIT_US);
+    set_hold(self, slot, HOLD_OPENING);
+}
+
+void shard_slot_returns(struct shard *self, uint16_t number, uint32_t epoch)
+{
+    struct held_slot *slot = shard_slot(self, number);
+    if (slot->hold != HOLD_RESTING || slot->in_flight > 0 || epoch <= slot->epoch)
+        return;
+    forget(self, slot, number);
+    slot->epoch = epoch;
+    slot->owner = self->config.node;
+    give_up(self, slot, number);
+    begin_to_open(self, slot, true);
+}
+
 static void take_view(struct shard *self, const struct msg_slot *news)
 {
     struct held_slot *slot = shard_slot(self, news->slot);
     bool held = slot->hold == HOLD_RELEASING || slot->hold == HOLD_RESTING;
+    bool rests = slot->hold == HOLD_RESTING && slot->in_flight == 0;
+    bool had_by_others = rests && news->epoch > slot->epoch + 1;
     if (news->epoch <= slot->epoch)
         return;
     slot->epoch = news->epoch;
@@ -183,15 +217,14 @@ static void take_view(struct shard *self, const struct msg_slot *news)
         return;
     }
     if (held)
-        give_up(self, slot, news->slot); /* it stays: what was dropped is sent again */
-    if (held || slot->given_epoch >= news->epoch) {
+        give_up(self, slot, news->slot); /* what was dropped is sent again */
+    if (had_by_others)
+        forget(self, slot, news->slot); /* else it stays */
+    if ((held && !had_by_others) || slot->given_epoch >= news->epoch) {
         open_slot(self, slot);
         return;
     }
-    slot->awaits = news->flags & SLOT_AWAITS;
-    slot->told = 0;
-    slot->open_at_us = self->now_us + (slot->awaits ? GIVEN_WAIT_US : TOLD_WAIT_US);
-    set_hold(self, slot, HOLD_OPENING);
+    begin_to_open(self, slot, news->flags & SLOT_AWAITS);
     take_early(self, slot);
 }
 
@@ -234,6 +267,7 @@ static void given(struct shard *self, const struct msg_slot *news)
     struct held_slot *slot = shard_slot(self, news->slot);
     if (news->epoch < slot->epoch)
         return;
+    shard_slot_returns(self, news->slot, news->epoch);
     slot->given_epoch = news->epoch;
     if (news->epoch > slot->epoch) { /* before our own control has read of it */
         slot->epoch = news->epoch;
