@@ -169,8 +169,10 @@ void shard_take_snapshot(struct shard *self, const struct item *item)
     struct held_slot *slot = shard_slot(self, s->slot);
     struct uuid tenant = s->tenant, id = s->device;
     shard_slot_returns(self, s->slot, s->epoch);
-    /* Open, or released before it came: nothing of its devices may be in flight any more. */
-    bool too_late = s->epoch < slot->epoch || slot->hold > HOLD_OPENING;
+    /* Released before it came, it is given on: what nobody has would be watched by nobody. */
+    bool leaves = shard_slot_leaves(self, s->slot);
+    bool too_late =
+        s->epoch < slot->epoch || slot->hold == HOLD_OPEN || (leaves && s->epoch > slot->epoch);
     if (s->status >= STATUSES || shard_find_at(self, &id, s->slot) != TABLE_NONE)
         return; /* it was loaded meanwhile */
     if (too_late && s->epoch == slot->epoch && slot->hold == HOLD_OPEN &&
@@ -200,8 +202,9 @@ void shard_take_snapshot(struct shard *self, const struct item *item)
         return;
     }
     adopt_kept(device, s, item->texts);
-    if (s->flags & SNAPSHOT_STALE)
+    bool changed = self->now_us - self->changed_us < CHANGE_US;
+    if ((s->flags & SNAPSHOT_STALE) || (changed && leaves))
         shard_changed(self, handle);
-    if (self->now_us - self->changed_us < CHANGE_US)
+    if (changed && !leaves) /* nothing of a slot that leaves may be in flight */
         shard_step(self, handle, DEVICE_CHANGED, &(struct device_input){0});
 }

@@ -145,12 +145,42 @@ static void a_change_told_shortly_before_is_loaded(void **state)
     }
 }
 
+/* Who was given it is to give it on at once, before it comes: to a node that knows it then, watches
+ * its timers and writes what is not written. */
+static void what_comes_when_the_slot_leaves_is_given_on(void **state)
+{
+    (void)state;
+    for (int changed = 0; changed < 2; changed++) {
+        struct fixture source = {.now_us = 1000000 * SECOND}, target;
+        struct msg_device change = {.tenant = tenant, .device = device_id, .slot = SLOT};
+        struct msg_snapshot given = {0};
+        begin_target(&target, &source);
+        struct draft draft = make_draft(&target);
+        slot_says(&target, MSG_RELEASE, THIRD, EPOCH + 1, 0);
+        if (changed)
+            receive(&target, MSG_CHANGED, &change, sizeof change, "");
+        draft.snapshot.flags = SNAPSHOT_DIRTY;
+        offer(&target, &draft);
+        assert_true(shard_is_quiet(target.shard));
+        slot_says(&target, MSG_GIVE, THIRD, EPOCH + 2, 0);
+        struct frame *frame =
+            &shard_output(target.shard)->far[THIRD]->shard[SLOT % LIMIT_SLOTS % 3];
+        assert_int_equal(take(frame, MSG_SNAPSHOT, &given, sizeof given), 1);
+        assert_int_equal(given.epoch, EPOCH + 2);
+        assert_int_equal(given.status, STATUS_IDLE);
+        assert_int_equal(given.flags, SNAPSHOT_DIRTY | (changed ? SNAPSHOT_STALE : 0));
+        assert_int_equal(given.latest_len, draft.snapshot.latest_len);
+        end(&target);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_malformed_is_not_adopted),
         cmocka_unit_test(sums_of_another_layout_are_rebuilt),
         cmocka_unit_test(what_is_known_here_is_not_overwritten),
+        cmocka_unit_test(what_comes_when_the_slot_leaves_is_given_on),
         cmocka_unit_test(a_change_told_shortly_before_is_loaded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
