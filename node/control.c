@@ -1,3 +1,4 @@
+#include "cluster/lease.h"
 #include "cluster/planner.h"
 #include "node/clock.h"
 #include "node/control_inside.h"
@@ -187,6 +188,20 @@ static bool read_changes(struct control *self)
 
 /* ---- going ---- */
 
+/* A lock that another holds for a second is no reason to leave without. */
+static void ask_to_drain(struct control *self)
+{
+    int rc = self->db.conn == NULL
+                 ? ERR_UNAVAILABLE
+                 : membership_drain(&self->db, self->config->node_id, planner_place, NULL);
+    self->drain_asked = rc != ERR_REFUSED;
+    if (rc != 0)
+        log_event(LEVEL_WARNING, "drain_failed", "reason", "could not drain: %s", self->db.reason);
+    if (rc != 0 && rc != ERR_REFUSED)
+        self->drain_until = 0;
+    self->poll_at = 0;
+}
+
 /* An operator's order, or SIGTERM: the process ends when its slots are gone. */
 static void drain(struct control *self)
 {
@@ -201,6 +216,8 @@ static void drain(struct control *self)
     }
     if (!self->draining || self->drained)
         return;
+    if (!self->drain_asked && control_now_ms() < self->drain_until)
+        ask_to_drain(self);
     if (ordered && empty && !self->moving_clients) {
         self->moving_clients = true;
         control_view_tell_elsewhere(&self->view, true);
@@ -216,18 +233,8 @@ static void begin_drain(struct control *self)
 {
     self->draining = true;
     self->drain_until = control_now_ms() + self->config->drain_seconds * 1000;
-    if (!control_view_has_others(&self->view)) {
+    if (!control_view_has_others(&self->view))
         self->drain_until = 0;
-        return;
-    }
-    int rc = self->db.conn == NULL
-                 ? ERR_UNAVAILABLE
-                 : membership_drain(&self->db, self->config->node_id, planner_place, NULL);
-    if (rc != 0) {
-        log_event(LEVEL_WARNING, "drain_failed", "reason", "could not drain: %s", self->db.reason);
-        self->drain_until = 0;
-    }
-    self->poll_at = 0;
 }
 
 static bool sweep_page(struct control *self)
@@ -359,11 +366,20 @@ static void control_destroy(struct control *self)
     free(self);
 }
 
+/* When its lease has run out the others do it. Until then nobody would serve its slots, so that a
+ * lock which another holds for a second is waited for. */
 static void leave(struct control *self)
 {
-    if (self->db.conn != NULL && membership_leave(&self->db, &self->registration.member,
-                                                  self->incarnation, planner_place) == 0)
+    int64_t until = control_now_ms() + LEASE_TTL_MS;
+    int rc = ERR_REFUSED;
+    while (rc == ERR_REFUSED && self->db.conn != NULL && control_now_ms() < until)
+        rc = membership_leave(&self->db, &self->registration.member, self->incarnation,
+                              planner_place);
+    if (rc == 0)
         log_event(LEVEL_INFO, "left", "session", "%s", self->name);
+    else
+        log_event(LEVEL_WARNING, "leave_failed", "reason", "could not leave: %s",
+                  self->db.conn != NULL ? self->db.reason : "the database is away");
 }
 
 void control_actor(zsock_t *pipe, void *args)

@@ -38,6 +38,7 @@ struct control {
         overdue_at; /* a lease of another was first seen to have run out, boot clock, ms; 0: none */
     bool sweeping;
     bool draining, moving_clients, drained; /* by SIGTERM: slots, then clients, then main is told */
+    bool drain_asked;                       /* the database has been, and has answered */
     bool signalled; /* an operator's order is done: the process was told, once */
     int64_t drain_until;
     int64_t alone_since; /* boot clock, ms; 0: it is not */

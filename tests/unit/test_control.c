@@ -176,6 +176,17 @@ static void free_views(zsock_t *mesh)
     }
 }
 
+static bool is_in_state(const char *state)
+{
+    struct ask node = connect_as(pg.app_url, "gito_ingest");
+    PGresult *row =
+        ask_rows(&node, "SELECT state FROM cluster_nodes WHERE node_id = 'eu-1'", 0, NULL);
+    bool is = strcmp(PQgetvalue(row, 0, 0), state) == 0;
+    PQclear(row);
+    PQfinish(node.conn);
+    return is;
+}
+
 static void it_wakes_tells_and_outlives_an_outage(void **state)
 {
     (void)state;
@@ -205,15 +216,57 @@ static void it_wakes_tells_and_outlives_an_outage(void **state)
 
     zactor_destroy(&lease);
     zactor_destroy(&control);
-    struct ask node = connect_as(pg.app_url, "gito_ingest");
-    PGresult *row =
-        ask_rows(&node, "SELECT state FROM cluster_nodes WHERE node_id = 'eu-1'", 0, NULL);
-    assert_string_equal(PQgetvalue(row, 0, 0), "left");
-    PQclear(row);
-    PQfinish(node.conn);
+    assert_true(is_in_state("left"));
     inbox_close(&shard);
     inbox_close(&edge);
     free_views(mesh.sock);
+    inbox_close(&mesh);
+}
+
+/* For longer than anybody waits for it at one time. */
+static struct ask hold_view(void)
+{
+    struct ask other = connect_as(pg.admin_url, NULL);
+    assert_int_equal(ask_do(&other, "BEGIN; SELECT FROM cluster_version FOR UPDATE", 0, NULL), 0);
+    assert_int_equal(PQsendQuery(other.conn, "SELECT pg_sleep(1.5); COMMIT"), 1);
+    return other;
+}
+
+static void it_drains_and_leaves_though_a_lock_is_held(void **state)
+{
+    (void)state;
+    struct config second = config;
+    struct inbox shard, edge, mesh;
+    char reason[300];
+    int64_t ignored;
+    uint16_t number;
+    incarnation = register_again();
+    second.node_id = "eu-2";
+    assert_int_equal(
+        control_register(&second, mesh_key, &go_on, &ignored, &number, reason, sizeof reason), 0);
+    inbox_open(&shard, "shard");
+    inbox_open(&edge, "edge");
+    inbox_open(&mesh, "mesh-view");
+    zactor_t *control = start_control();
+    while (next_item(&edge).kind != MSG_SLOT) /* it has read the view */
+        ;
+    struct ask other = hold_view();
+    zstr_send(control, CONTROL_DRAIN);
+    int64_t deadline = zclock_mono() + DEADLINE_MS;
+    while (!is_in_state("draining"))
+        assert_true(zclock_mono() < deadline);
+    PQfinish(other.conn);
+    other = hold_view();
+    zactor_destroy(&control);
+    assert_true(is_in_state("left"));
+    PQfinish(other.conn);
+    inbox_close(&shard);
+    inbox_close(&edge);
+    zmq_msg_t message;
+    while (mailbox_take(mesh.sock, &message)) {
+        free(mailbox_object(&message));
+        zmq_msg_close(&message);
+    }
     inbox_close(&mesh);
 }
 
@@ -267,6 +320,7 @@ static int start(void **state)
                              .cluster_regions = "",
                              .tls_cert_file = "",
                              .node_weight = 100,
+                             .drain_seconds = 60,
                              .edges = 1,
                              .shards = 1};
     (void)register_again();
@@ -287,6 +341,7 @@ int main(void)
         cmocka_unit_test(a_superseded_incarnation_ends),
         cmocka_unit_test(registration_ends_when_told_to_stop),
         cmocka_unit_test(it_wakes_tells_and_outlives_an_outage),
+        cmocka_unit_test(it_drains_and_leaves_though_a_lock_is_held),
     };
     return cmocka_run_group_tests(tests, start, stop_all);
 }
