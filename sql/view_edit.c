@@ -73,6 +73,9 @@ int view_edit_own_row(struct ask *db, const char *node_id, int64_t incarnation, 
     return rows < 0 ? (int)rows : 0;
 }
 
+/* Of a session's name the server keeps so much. */
+#define NAME_KEPT "63"
+
 /* Only gito_app may end its sessions; gito_ingest has the rows. */
 static int end_sessions(struct ask *db, const char *node_id, const char *names)
 {
@@ -82,8 +85,10 @@ static int end_sessions(struct ask *db, const char *node_id, const char *names)
     rc = ask_do(db,
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
                 "WHERE datname = current_database() AND pid <> pg_backend_pid() "
-                "AND usename = session_user AND (starts_with(application_name, $1 || '/') "
-                "OR application_name = ANY (string_to_array($2, ',')))",
+                "AND usename = session_user AND "
+                "(starts_with(application_name, left($1 || '/', " NAME_KEPT ")) "
+                "OR application_name IN (SELECT left(name, " NAME_KEPT ")"
+                " FROM unnest(string_to_array($2, ',')) AS name))",
                 2, (const char *[]){node_id, names});
     struct ask quiet = {.conn = db->conn};
     if (rc == ERR_UNAVAILABLE || ask_do(&quiet, "SET ROLE gito_ingest", 0, NULL) != 0)

@@ -201,6 +201,31 @@ static void a_death_ends_the_sessions_first(void **state)
     PQfinish(eu1.db.conn);
 }
 
+/* Of the longest name that a node may have the server keeps no more than that. */
+static void sessions_of_a_long_name_are_ended_too(void **state)
+{
+    (void)state;
+    static const char id[] = "eu-of-a-very-long-name-that-has-sixty-three-characters-all-in-1";
+    struct peer eu1, eu2;
+    assert_int_equal(strlen(id), 63);
+    join(&eu1, "eu-1");
+    join(&eu2, id);
+    for (int dies = 0; dies < 2; dies++) {
+        char name[96], fence[128];
+        snprintf(name, sizeof name, "%s/%d", id, dies + 1);
+        snprintf(fence, sizeof fence, "BEGIN; SELECT fence('%s', %d)", id, dies + 1);
+        struct ask writer = connect_as(pg.app_url, name, "gito_ingest");
+        run_in(&writer, fence);
+        if (dies)
+            expire(id);
+        must(&eu2, dies ? bury(&eu1) != 1 : peer_register(&eu2));
+        assert_int_equal(ask_do(&writer, "COMMIT", 0, NULL), ERR_UNAVAILABLE);
+        PQfinish(writer.conn);
+    }
+    PQfinish(eu2.db.conn);
+    PQfinish(eu1.db.conn);
+}
+
 struct burial {
     pthread_t thread;
     struct peer *peer;
@@ -449,6 +474,7 @@ int main(void)
         TEST(whoever_is_late_itself_buries_nobody),
         TEST(an_end_waits_for_whoever_holds_the_fence),
         TEST(a_death_ends_the_sessions_first),
+        TEST(sessions_of_a_long_name_are_ended_too),
         TEST(a_renewal_that_commits_first_counts),
         TEST(the_next_expiry_is_known),
         TEST(a_majority_condemns),
