@@ -237,7 +237,7 @@ bool control_view_has_others(const struct control_view *self)
 
 void control_view_tell_elsewhere(struct control_view *self, bool on)
 {
-    char text[160] = "";
+    char text[LIMIT_ENDPOINT_BYTES] = "";
     const struct view_node *node = elsewhere(self);
     json_t *json = node != NULL ? json_loads(node->endpoints, 0, NULL) : NULL;
     if (json != NULL)

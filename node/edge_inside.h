@@ -92,8 +92,8 @@ struct edge {
     unsigned streams_count;
     int64_t view_version; /* that control told of last; 0: of none yet */
 
-    char elsewhere[160]; /* draining: where its clients are sent; "": it is not */
-    uint32_t drain_at;   /* the connection that was looked at last */
+    char elsewhere[LIMIT_ENDPOINT_BYTES]; /* draining: where its clients are sent; "": it is not */
+    uint32_t drain_at;                    /* the connection that was looked at last */
     bool stopping, ended;
     int64_t stop_deadline_us;
 };

@@ -67,6 +67,8 @@
 /* Regions of a cluster, and nodes; a node or region past them is refused. */
 #define LIMIT_REGIONS 16
 #define LIMIT_NODES 256
+/* A node's address, a host's name of up to 253 characters, with its port. */
+#define LIMIT_ENDPOINT_BYTES 288
 /* Threads of one kind in a node. */
 #define LIMIT_EDGES 8
 #define LIMIT_SHARDS 16

@@ -164,6 +164,15 @@ static void expect_view(struct inbox *thread)
     }
 }
 
+static void free_all_views(zsock_t *mesh)
+{
+    zmq_msg_t message;
+    while (mailbox_take(mesh, &message)) {
+        free(mailbox_object(&message));
+        zmq_msg_close(&message);
+    }
+}
+
 /* The mesh, which is not there, would. */
 static void free_views(zsock_t *mesh)
 {
@@ -262,11 +271,46 @@ static void it_drains_and_leaves_though_a_lock_is_held(void **state)
     PQfinish(other.conn);
     inbox_close(&shard);
     inbox_close(&edge);
-    zmq_msg_t message;
-    while (mailbox_take(mesh.sock, &message)) {
-        free(mailbox_object(&message));
-        zmq_msg_close(&message);
-    }
+    free_all_views(mesh.sock);
+    inbox_close(&mesh);
+}
+
+/* Where it owns nothing they go at once. */
+static void clients_are_sent_to_a_host_of_a_long_name(void **state)
+{
+    (void)state;
+    char host[254] = "", reason[300];
+    struct config second = config;
+    struct inbox shard, edge, mesh;
+    int64_t ignored;
+    uint16_t number;
+    run("DELETE FROM cluster_slots");
+    run("DELETE FROM cluster_nodes");
+    memset(host, 'h', sizeof host - 1);
+    second.node_id = "eu-2";
+    second.advertise_address = host;
+    second.mqtt_port = 12345;
+    assert_int_equal(
+        control_register(&second, mesh_key, &go_on, &ignored, &number, reason, sizeof reason), 0);
+    config.node_weight = 0;
+    incarnation = register_again();
+    inbox_open(&shard, "shard");
+    inbox_open(&edge, "edge");
+    inbox_open(&mesh, "mesh-view");
+    zactor_t *control = start_control();
+    while (next_item(&edge).kind != MSG_SLOT) /* it has read the view */
+        ;
+    zstr_send(control, CONTROL_DRAIN);
+    struct item item = next_item(&edge);
+    while (item.kind != MSG_DRAIN)
+        item = next_item(&edge);
+    assert_int_equal(item.texts_len, strlen(host) + strlen(":12345"));
+    assert_memory_equal(item.texts, host, strlen(host));
+    assert_memory_equal(item.texts + strlen(host), ":12345", strlen(":12345"));
+    zactor_destroy(&control);
+    inbox_close(&shard);
+    inbox_close(&edge);
+    free_all_views(mesh.sock);
     inbox_close(&mesh);
 }
 
@@ -342,6 +386,7 @@ int main(void)
         cmocka_unit_test(registration_ends_when_told_to_stop),
         cmocka_unit_test(it_wakes_tells_and_outlives_an_outage),
         cmocka_unit_test(it_drains_and_leaves_though_a_lock_is_held),
+        cmocka_unit_test(clients_are_sent_to_a_host_of_a_long_name),
     };
     return cmocka_run_group_tests(tests, start, stop_all);
 }
