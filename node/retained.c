@@ -3,7 +3,8 @@
 #include "proto/check.h"
 #include "proto/topic.h"
 
-#define PLACE_BYTES (UINT16_MAX + 1)
+/* Its kind, a topic, and the end of a string. */
+#define PLACE_BYTES (UINT16_MAX + 2)
 #define REPLY_BYTES (16 * 1024 * 1024)
 
 /* In the order of their making: one range of an index, and new ones come at its end. */
@@ -21,7 +22,7 @@ static const char messages_sql[] =
     "SELECT topic, payload, qos, found, properties, expires_us FROM ("
     " SELECT *, count(*) OVER () AS found, sum(bytes) OVER (ORDER BY topic) - bytes AS ahead FROM ("
     "  SELECT topic, payload, qos, properties,"
-    "  octet_length(payload) + octet_length(properties) AS bytes,"
+    "  octet_length(topic) + octet_length(payload) + octet_length(properties) AS bytes,"
     "  coalesce((extract(epoch FROM expires_at) * 1000000)::bigint, 0) AS expires_us"
     "  FROM retained_messages"
     "  WHERE topic > $1 AND topic >= $2 AND topic <= $3 AND (topic LIKE $4 OR topic LIKE $5)"

@@ -6,9 +6,10 @@
  * In:    a request RETAINED (retained_request).
  * Out:   reply: one frame of MSG_EVENT items, what the filter matches alone; where `more` is said,
  *        the next page begins at `query`. An item's own place is retained_place().
- * Bound: about RETAINED_PAGE items and RETAINED_PAGE_BYTES of payloads, and one item at least,
- * unless it took RETAINED_ROUNDS statements to find none. Holds: a page has what stands in the
- * database when it is asked for: nothing of it waits, ages and overtakes what has happened since.
+ * Bound: about RETAINED_PAGE items and RETAINED_PAGE_BYTES of topics and payloads, and one item at
+ *        least, unless it took RETAINED_ROUNDS statements to find none.
+ * Holds: a page has what stands in the database when it is asked for: nothing of it waits, ages
+ *        and overtakes what has happened since.
  */
 #include "node/database.h"
 #include "node/request.h"

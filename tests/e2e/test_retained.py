@@ -68,6 +68,17 @@ def test_what_does_not_match_hides_nothing(g, t):
         assert take_all(client, 1) == {"%s/b/want" % t.id}
 
 
+def test_topics_of_any_length_come_in_pages(g, t):
+    """Three hundred topics as long as MQTT has them: no page of them is too much, for its place nor
+    for its bytes."""
+    g.sql("INSERT INTO retained_messages (tenant_id, topic, payload, qos) SELECT %s,"
+          " rpad(%s || '/' || n || '/', 65535, 'x'), 'kept', 1 FROM generate_series(1, 300) n",
+          [t.id, t.id])
+    with Mqtt(g, *make_account(t), version=5) as client:
+        client.subscribe("%s/#" % t.id)
+        assert {len(topic) for topic in take_all(client, 300)} == {65535}
+
+
 @pytest.mark.parametrize("qos", [0, 1])
 def test_who_does_not_read_gets_it_when_he_does(g, t, qos):
     """More than all buffers on the way hold waits for its client, and is there when it reads."""
