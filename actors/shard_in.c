@@ -83,10 +83,16 @@ static void take_told(struct shard *self, const struct msg_ref *ref)
     shard_slot_told(self, ref->slot);
 }
 
-/* It is told and acknowledged when it is kept. */
+/* It is told and acknowledged when it is kept. One that the database would refuse does not get into
+ * a batch: all that is in it would have to be tried apart. */
 static void retain(struct shard *self, const struct item *item)
 {
     const struct msg_message *message = item->fixed;
+    if (message->topic_len > LIMIT_RETAINED_TOPIC_BYTES && message->payload_len > 0) {
+        shard_acknowledge(self, &message->ref, MSG_LAST, 0x90, /* topic name invalid */
+                          "the topic is too long for a message that is kept", (uint32_t)item->size);
+        return;
+    }
     struct batch *batch = shard_batch(self, item->texts_len);
     struct batch_retain *added = batch_add_retains(batch);
     CHECK(added != NULL);

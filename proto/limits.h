@@ -15,6 +15,9 @@
 /* Bytes queued to one MQTT client; when full, QoS 0 is dropped and counted, and a client that
  * does not read QoS 1/2 is disconnected (0x97). */
 #define LIMIT_CLIENT_QUEUE_BYTES (1024 * 1024)
+/* Topics of retained messages: each is an entry of a btree, which takes no longer ones than about
+ * 2,700 bytes. A longer one is refused (0x90), for its message cannot be kept. */
+#define LIMIT_RETAINED_TOPIC_BYTES 2048
 /* Retained messages come to a client in pages: the next one is asked for when no more than this is
  * queued to it, and one connection has one. An edge asks for so many at a time; others wait. */
 #define LIMIT_RETAINED_BACKLOG_BYTES (64 * 1024)

@@ -1,5 +1,8 @@
 """What was kept comes to who subscribes: all of it, however much there is and whatever is away."""
 
+import random
+import string
+
 import pytest
 
 from clients import Device, Mqtt, make_account
@@ -77,6 +80,22 @@ def test_topics_of_any_length_come_in_pages(g, t):
     with Mqtt(g, *make_account(t), version=5) as client:
         client.subscribe("%s/#" % t.id)
         assert {len(topic) for topic in take_all(client, 300)} == {65535}
+
+
+def test_a_topic_that_cannot_be_kept_is_refused(g, t):
+    """A message is kept, or its client is told that it is not: the database takes no topic of 3,000
+    letters of no pattern. It may still be sent, to be kept by nobody."""
+    letters = "".join(random.Random(1).choices(string.ascii_letters, k=3000))
+    kept, refused = ("%s/%s" % (t.id, letters[:n]) for n in (2000, 3000))
+    with Mqtt(g, *make_account(t), version=5) as client:
+        code, reason = client.publish(refused, "x", retain=True)
+        assert code == 0x90 and "too long" in reason
+        assert client.publish(kept, "x", retain=True)[0] == 0
+        client.subscribe("%s/#" % t.id)
+        assert take_all(client, 1) == {kept}
+        assert client.publish(refused, "x")[0] == 0
+        assert client.publish(refused, "", retain=True)[0] == 0
+        assert [client.take().topic for _ in range(2)] == [refused, refused]
 
 
 @pytest.mark.parametrize("qos", [0, 1])
