@@ -35,7 +35,8 @@ static const char scope_node[] = "SELECT set_config('role', 'gito_ingest', true)
  * then. A row that says so would come when all had run. */
 static const char user_active[] =
     "SELECT 1 / count(*) FROM users u JOIN tenants t ON t.id = u.tenant_id"
-    " WHERE u.id = $1 AND u.status = 'active' AND t.status = 'active'";
+    " WHERE u.id = $1 AND u.role = ANY ($2::text[]) AND u.status = 'active'"
+    " AND t.status = 'active'";
 #define DIVISION_BY_ZERO "22012"
 
 static int64_t now_ms(void)
@@ -192,11 +193,11 @@ static int send_statement(struct database *self, const char *sql, int count,
                : lose(self, PQerrorMessage(self->conn));
 }
 
-static int send_user(struct database *self, const struct uuid *user)
+static int send_user(struct database *self, const struct database_scope *scope)
 {
-    struct uuid_text text = uuid_text(user);
-    const char *values[] = {text.s};
-    int rc = send_statement(self, user_active, 1, values, false);
+    struct uuid_text text = uuid_text(scope->user);
+    const char *values[] = {text.s, scope->roles};
+    int rc = send_statement(self, user_active, 2, values, false);
     self->user_at = self->sent - 1;
     return rc;
 }
@@ -211,7 +212,7 @@ static int send_scope(struct database *self, const struct database_scope *scope)
         const char *values[] = {tenant.s, scope->partitioned ? "force_generic_plan" : "auto"};
         rc = send_statement(self, scope_tenant, 2, values, false);
     }
-    return rc == 0 && scope->user != NULL ? send_user(self, scope->user) : rc;
+    return rc == 0 && scope->user != NULL ? send_user(self, scope) : rc;
 }
 
 static void keep_error(struct database *self, const PGresult *rows)

@@ -10,8 +10,9 @@
  *        2. Nothing is ever run twice: a lost connection is opened again for the next transaction,
  *           and what was under way is ERR_UNAVAILABLE, its outcome unknown.
  *        3. While the database is away a call costs no time: attempts to connect are spaced.
- *        4. Where the scope has a user, nothing runs unless he and his tenant are active: a token
- *           outlives its user. It costs no round trip.
+ *        4. Where the scope has a user, nothing runs unless he and his tenant are active and he has
+ *           one of its roles: a token outlives its user, and the role that it was made for. It
+ *           costs no round trip.
  *        5. Of a borrower nothing is left when it is given back: no role and no transaction.
  */
 #include "proto/err.h"
@@ -22,7 +23,8 @@
 
 #define DATABASE_WAIT_MS 12000 /* longer than statement_timeout, 10 s */
 #define DATABASE_PARAMETERS_MAX 16
-/* SQLSTATE of a statement that was not run because its scope's user is not active. */
+/* SQLSTATE of a statement that was not run because its scope's user is not active, or has none of
+ * its roles. */
 #define DATABASE_USER_GONE "28000"
 
 struct database;
@@ -31,6 +33,7 @@ struct database;
 struct database_scope {
     const struct uuid *tenant; /* NULL: as gito_ingest, for look-ups before a tenant is known */
     const struct uuid *user;   /* of a token; NULL: nobody is asked for */
+    const char *roles;         /* with a user: an array of text, as SQL reads it */
     bool partitioned;          /* many partitions: planning once is cheaper than planning better */
     bool binary; /* rows of database_once() come as the functions of sql/db.h read them */
 };

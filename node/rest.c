@@ -150,6 +150,20 @@ static void run(struct call *call, const struct route_match *match)
     routes[match->index].handler(call);
 }
 
+/* Who has lost the token's role since it was made has lost the token; one that came to more keeps
+ * it. */
+static void scope_user(struct call *call)
+{
+    const struct claims *claims = &call->request->claims;
+    size_t at = 0;
+    for (unsigned role = claims->role; role < ROLES; role++)
+        at += (size_t)snprintf(call->roles + at, sizeof call->roles - at, "%c%s",
+                               role == claims->role ? '{' : ',', role_names[role]);
+    snprintf(call->roles + at, sizeof call->roles - at, "}");
+    call->scope.user = &claims->user;
+    call->scope.roles = call->roles;
+}
+
 static void call_free(struct call *call)
 {
     json_decref(call->body);
@@ -164,7 +178,8 @@ void rest_handle(struct request *request, const struct rest_context *context)
     struct route_match match;
     struct call call = {.request = request, .context = context};
     call.scope.tenant = &request->claims.tenant;
-    call.scope.user = request->has_claims ? &request->claims.user : NULL;
+    if (request->has_claims)
+        scope_user(&call);
     call.id[0] = request->claims.tenant;
     memcpy(call.id_text[0], uuid_text(call.scope.tenant).s, UUID_TEXT_LEN + 1);
     memcpy(call.user_text, uuid_text(&request->claims.user).s, sizeof call.user_text);

@@ -13,6 +13,7 @@
 #include <jansson.h>
 
 #define CALL_KEPT_MAX 32
+#define CALL_ROLES_SIZE 80
 #define PAGE_SIZE_MAX 1000
 /* Libraries give up far below what ours reads: an object nested deeper would, once stored, break
  * the answers that hold it. */
@@ -22,6 +23,7 @@ struct call {
     struct request *request;
     const struct rest_context *context;
     struct database_scope scope; /* of the token's tenant and user */
+    char roles[CALL_ROLES_SIZE]; /* the scope's */
     /* [0] is the token's tenant; what the path says behind /tenants/{tenant_id}, or from its begin
      * on, comes from [1] on. Only UUIDs have both. */
     struct uuid id[ROUTE_CAPTURES_MAX + 1];

@@ -38,7 +38,7 @@
 bool cluster_ask(struct call *call, const char *sql, int count, const char *const *values,
                  PGresult **ret_rows)
 {
-    struct database_scope as_node = {.user = call->scope.user};
+    struct database_scope as_node = {.user = call->scope.user, .roles = call->scope.roles};
     return call_done(
         call, database_once(call->context->database, &as_node, sql, count, values, ret_rows));
 }

@@ -126,7 +126,8 @@ static void reply_refused(struct call *call, const struct database *database)
     const char *state = database_sqlstate(database);
     struct request *request = call->request;
     if (strcmp(state, DATABASE_USER_GONE) == 0)
-        reply_problem(request, 401, "unauthenticated", "this user may no longer sign in");
+        reply_problem(request, 401, "unauthenticated",
+                      "this user may not do this any more: sign in again");
     else if (strcmp(state, "23505") == 0)
         reply_problem(request, 409, "duplicate", "this already exists (%s)",
                       database_constraint(database));

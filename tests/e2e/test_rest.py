@@ -280,9 +280,10 @@ def calls_of(t):
 
 @pytest.mark.parametrize("statement", [
     "UPDATE users SET status = 'disabled' WHERE id = %s", "DELETE FROM users WHERE id = %s",
+    "UPDATE users SET role = 'TENANT_ADMIN' WHERE id = %s",
     "UPDATE tenants SET status = 'suspended' WHERE id = (SELECT tenant_id FROM users WHERE id = %s)"])
 def test_a_token_ends_with_its_user(g, statement):
-    """At once, not when it expires; and nothing of what it asked for is done."""
+    """At once, not when it expires, and with his role; nothing of what it asked for is done."""
     mine = make_tenant(g)
     token, calls = mine.tokens["SUPER_ADMIN"], calls_of(mine)
     for method, path, body in calls:
@@ -307,6 +308,15 @@ def test_nobody_rises_above_himself(g, t):
     t.problem("DELETE", "/users/" + above["id"], status=403)
     made = t.data("POST", "/users", body, 201, role="SUPER_ADMIN")
     t.data("DELETE", "/users/" + made["id"], role="SUPER_ADMIN")
+
+
+def test_who_has_more_rights_than_his_token_keeps_it(t):
+    """A token ends when its user has lost its role, not when he has won another."""
+    viewer = next(u for u in t.data("GET", "/users") if u["role"] == "VIEWER")["id"]
+    t.data("PUT", "/users/" + viewer, {"role": "SITE_ADMIN"})
+    t.data("GET", "/devices", role="VIEWER")
+    t.problem("POST", "/devices", {"name": "x"}, 403, role="VIEWER")
+    t.data("PUT", "/users/" + viewer, {"role": "VIEWER"})
 
 
 def test_the_last_administrator_stays(g):
