@@ -57,11 +57,12 @@ static bool connected(struct redis *self)
         return false;
     CHECK(redis_url_parse(self->config->redis_url, &address)); /* as config_read did */
     self->context = redisConnectWithTimeout(address.host, address.port, timeout);
-    if (self->context == NULL || self->context->err != 0 || !authenticate(self, &address)) {
+    /* Connecting has its time apart; so has each answer, from the first one on. */
+    if (self->context == NULL || self->context->err != 0 ||
+        redisSetTimeout(self->context, timeout) != REDIS_OK || !authenticate(self, &address)) {
         lose(self, self->context != NULL && self->context->err ? self->context->errstr : "refused");
         return false;
     }
-    redisSetTimeout(self->context, timeout);
     if (self->told_away)
         log_event(LEVEL_INFO, "redis_back", "text", "publishing again");
     self->told_away = false;

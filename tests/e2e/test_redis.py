@@ -1,12 +1,14 @@
 """Redis channels: telemetry and alerts, in the shapes that their consumers know."""
 
 import json
+import signal
+import socket
 
 import pytest
 
 from clients import Device, metric_value
 from cluster import wait_until
-from tenants import time_of
+from tenants import make_tenant, time_of
 
 pytestmark = pytest.mark.sanitizer
 
@@ -66,3 +68,17 @@ def test_rejected_telemetry_is_not_published(g, t):
         client.publish(device.topic(), "bad")
         client.publish(device.topic(), {"a": 1})
     assert channel.take()[1]["payload"] == {"a": 1}
+
+
+def test_a_server_that_takes_connections_and_says_nothing(make_gito):
+    """With a password the first answer is waited for before anything is published: not for ever. What
+    is lost meanwhile is counted, and the node ends when it is told to."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = "redis://:secret@127.0.0.1:%d" % silent.getsockname()[1]
+        g = make_gito(environment={"REDIS_URL": url})
+        device = Device(make_tenant(g))
+        with device.connect() as client:
+            client.publish(device.topic(), {"a": 1})
+            wait_until(lambda: metric_value(g, "gito_redis_dropped_total") > 0, 10, "a drop")
+        assert g.logged("redis_away")
+        g.kill_node(signal.SIGTERM)
