@@ -1,7 +1,8 @@
 /*
  * api - the REST calls of the dashboard, each a method that says what it returns.
  *
- * Holds: a 401 leads to one refresh and one more try, never to a loop; every failure is an ApiError.
+ * Holds: a 401 leads to one refresh and one more try, never to a loop; it ends the session only when
+ *        the refresh was refused, or of no use; every failure is an ApiError.
  */
 import type { Fetch, Session } from './auth';
 import { ApiError, isAbort, problemOf } from './problem';
@@ -122,10 +123,13 @@ export class Api {
 
   private async call(method: string, path: string, body?: wire.Json, signal?: AbortSignal): Promise<wire.Json> {
     let answer = await this.send(method, path, body, signal);
-    if (answer.status === 401 && (await this.session.refresh()) === 'ok') {
-      answer = await this.send(method, path, body, signal);
+    if (answer.status === 401) {
+      const refreshed = await this.session.refresh();
+      /* Whoever cannot be asked has refused nothing: the session stays, and is tried again. */
+      if (refreshed === 'unreachable') throw new ApiError(0, 'The server cannot be reached.');
+      if (refreshed === 'ok') answer = await this.send(method, path, body, signal);
+      if (answer.status === 401) this.session.end('Your session has ended. Please sign in again.');
     }
-    if (answer.status === 401) this.session.end('Your session has ended. Please sign in again.');
     if (!answer.ok) throw await problemOf(answer);
     return answer.status === 204 ? {} : wire.asObject(await answer.json().catch(() => null));
   }

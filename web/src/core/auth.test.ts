@@ -102,6 +102,11 @@ describe('a request', () => {
     await expect(new Api(session, fetch).me()).rejects.toThrow('No.');
     expect(session.signedIn).toBe(false);
   });
+  it('that meets 401 while nobody can refresh fails, and leaves the session', async () => {
+    answers = [json({}, 401), json({}, 503), json({}, 401), new TypeError('failed')];
+    for (let n = 0; n < 2; n++) await expect(new Api(session, fetch).me()).rejects.toMatchObject({ status: 0 });
+    expect(session.signedIn).toBe(true);
+  });
   it('to a server that is away says so', async () => {
     answers = [new TypeError('failed to fetch')];
     await expect(new Api(session, fetch).me()).rejects.toMatchObject({ status: 0 });
