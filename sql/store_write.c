@@ -65,7 +65,8 @@ static void rows_encode(struct pgarray *params, const struct job *job, struct st
         HOUR_ARRAYS(25, 26, 27, 28, 29) ") WITH ORDINALITY "                                       \
     "AS h (tenant_id, device_id, hour, sample_count, " HOUR_ALL(HOUR_COLUMNS) ", n) "              \
     "ORDER BY device_id, hour, n DESC "                                                            \
-    "ON CONFLICT (device_id, hour) DO UPDATE SET sample_count = EXCLUDED.sample_count, "           \
+    "ON CONFLICT (device_id, hour) DO UPDATE SET tenant_id = EXCLUDED.tenant_id, "                 \
+    "sample_count = EXCLUDED.sample_count, "                                                       \
         HOUR_ALL(HOUR_SETS)
 /* clang-format on */
 #define SQL_REBUILDS                                                                               \

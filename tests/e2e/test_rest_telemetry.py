@@ -1,13 +1,15 @@
 """Readings over REST: raw, the latest, and in buckets that equal what the readings give."""
 
 import datetime
+import json
 import math
 import random
 import uuid
 
 import pytest
 
-from tenants import METRICS, UTC, fields_of, iso, store, time_of
+from clients import Mqtt
+from tenants import METRICS, UTC, fields_of, iso, make_tenant, store, time_of
 
 pytestmark = pytest.mark.sanitizer
 
@@ -209,3 +211,24 @@ def test_buckets_come_in_pages_to_who_asks_for_them(t, measured, path):
         paged += answer["data"]
     assert paged == whole["data"]
     assert fields_of(t.problem("GET", path + "&per_page=0&page=x", status=422)) == {"page", "per_page"}
+
+
+@pytest.mark.parametrize("minute", [5, 25])
+def test_a_device_that_changes_hands_begins_anew(g, minute):
+    """One tenant deletes a device, another makes it again under its id: it sees what it measures
+    there, before and behind the readings of its former life in the same hour, and nothing of those."""
+    former, mine = make_tenant(g), make_tenant(g)
+    device, secret = former.make_device()["id"], "burnt into the device"
+    now = datetime.datetime.now(UTC)
+    hour = now.replace(minute=0, second=0, microsecond=0) - datetime.timedelta(hours=3)
+    store(g, former.id, device, [{"at": hour + datetime.timedelta(minutes=15), "temperature": 99.0}])
+    former.data("DELETE", "/devices/" + device)
+    again = json.dumps({"name": "again", "id": device, "secret": secret})
+    assert mine.request("POST", "/devices/bulk", data=again).json()["status"] == 201
+    topic = "%s/devices/%s/telemetry" % (mine.id, device)
+    with Mqtt(g, "%s:%s" % (mine.id, device), secret) as client:
+        at = iso(hour + datetime.timedelta(minutes=minute))
+        client.publish(topic, {"temperature": 1.0, "timestamp": at})
+        client.publish(topic, {"temperature": 2.0})
+    rows = mine.data("GET", "/devices/%s/telemetry/aggregated?bucket=1h" % device)
+    assert [(row["temperature_max"], row["sample_count"]) for row in rows] == [(1.0, 1), (2.0, 1)]

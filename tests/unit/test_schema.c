@@ -329,6 +329,40 @@ static void readings_of_a_deleted_device_go(void **state)
     PQfinish(node.conn);
 }
 
+/* Made again by another tenant, a device has nothing of what it was: its sums are of its new
+ * tenant's readings alone, and those of the former go. */
+static void a_device_that_changes_hands_begins_anew(void **state)
+{
+    (void)state;
+    static const char one_reading[] =
+        "INSERT INTO telemetry_hot (tenant_id, device_id, timestamp, rssi) "
+        "SELECT tenant_id, id, now() - interval '3 hours', %d FROM devices WHERE name = 'sold'";
+    static const char id[] = "'00000000-0000-4000-8000-00000000501d'";
+    char sql[300];
+    struct ask node = as_node("eu-1/3"), admin = connect_as(pg.admin_url, "test", NULL);
+    for (int n = 0; n < 2; n++) {
+        snprintf(sql, sizeof sql,
+                 "INSERT INTO devices (id, tenant_id, name) VALUES (%s, '%s', 'sold')", id,
+                 n == 0 ? OTHER : TENANT);
+        run(&admin, sql);
+        snprintf(sql, sizeof sql, one_reading, n == 0 ? 77 : 1);
+        run(&admin, sql);
+        snprintf(sql, sizeof sql, "SELECT rollup_rebuild(now() - interval '4 h', now(), %s)", id);
+        run(&admin, sql);
+        if (n == 0)
+            run(&admin, "DELETE FROM devices WHERE name = 'sold'");
+    }
+    static const char sums[] = "SELECT sum(rssi_sum) FROM telemetry_hourly h JOIN devices d "
+                               "USING (tenant_id) WHERE d.name = 'sold' AND h.device_id = d.id";
+    assert_int_equal(number(&admin, sums), 1);
+    assert_int_equal(upkeep_gone(&node), 0);
+    assert_int_equal(number(&admin, "SELECT sum(rssi) FROM telemetry WHERE rssi IN (1, 77)"), 1);
+    assert_int_equal(number(&admin, sums), 1);
+    run(&admin, "DELETE FROM devices WHERE name = 'sold'");
+    PQfinish(admin.conn);
+    PQfinish(node.conn);
+}
+
 static void count_awake(void *arg, const struct uuid *tenant, const struct uuid *device,
                         unsigned region)
 {
@@ -388,6 +422,7 @@ int main(void)
         cmocka_unit_test(a_reading_by_sql_makes_its_day),
         cmocka_unit_test(a_long_backfill_is_in_nobodys_way),
         cmocka_unit_test(readings_of_a_deleted_device_go),
+        cmocka_unit_test(a_device_that_changes_hands_begins_anew),
         cmocka_unit_test(devices_that_are_awake_are_found_page_by_page),
         cmocka_unit_test(a_silent_server_is_given_up),
     };
