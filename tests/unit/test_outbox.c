@@ -310,6 +310,16 @@ static void the_fenced_change_nothing(void **state)
     part(&new);
 }
 
+/* What fired is deleted, alert by alert, however many rows wait for a mail server: within what a
+ * statement is given (ASK_DEADLINE_MS). */
+static void a_full_outbox_keeps_no_rule_alive(void **state)
+{
+    (void)state;
+    alerts(20000);
+    run("DELETE FROM alert_rules");
+    assert_int_equal(number("SELECT count(*) FROM outbox"), 0);
+}
+
 static int start(void **state)
 {
     (void)state;
@@ -344,6 +354,7 @@ int main(void)
         cmocka_unit_test(skipped_rows_go),
         cmocka_unit_test(nothing_is_skipped_where_another_sends),
         cmocka_unit_test(the_fenced_change_nothing),
+        cmocka_unit_test(a_full_outbox_keeps_no_rule_alive),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }
