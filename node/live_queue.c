@@ -8,6 +8,7 @@ struct live_frame {
     struct live_frame *next;
     struct uuid device;
     size_t len;
+    bool conflated;
     uint8_t bytes[]; /* LWS_PRE, then the text */
 };
 
@@ -34,6 +35,7 @@ static struct live_frame *make(const char *text, size_t len)
         return NULL;
     frame->next = NULL;
     frame->len = len;
+    frame->conflated = false;
     memcpy(frame->bytes + LWS_PRE, text, len);
     return frame;
 }
@@ -50,8 +52,8 @@ static void append(struct live_queue *self, struct live_frame *frame)
 
 int live_queue_add(struct live_queue *self, const char *text, size_t len)
 {
-    struct live_frame *frame =
-        self->bytes + len <= 4 * LIMIT_WS_QUEUE_BYTES ? make(text, len) : NULL;
+    size_t ahead = self->bytes - self->conflated;
+    struct live_frame *frame = ahead + len <= 4 * LIMIT_WS_QUEUE_BYTES ? make(text, len) : NULL;
     if (frame == NULL)
         return ERR_FULL;
     append(self, frame);
@@ -104,8 +106,11 @@ void live_queue_telemetry(struct live_queue *self, const struct uuid *device, co
 uint8_t *live_queue_first(struct live_queue *self, size_t *ret_len)
 {
     if (self->first == NULL && self->newest_count > 0) {
-        for (uint32_t i = 0; i < self->newest_count; i++)
+        for (uint32_t i = 0; i < self->newest_count; i++) {
+            self->newest[i]->conflated = true;
             append(self, self->newest[i]);
+            self->conflated += self->newest[i]->len;
+        }
         self->newest_count = 0;
         table_free(&self->index);
         free(self->newest);
@@ -124,6 +129,7 @@ void live_queue_drop_first(struct live_queue *self)
     if (self->first == NULL)
         self->last = NULL;
     self->bytes -= first->len;
+    self->conflated -= first->conflated ? first->len : 0;
     free(first);
 }
 

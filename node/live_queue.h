@@ -6,7 +6,8 @@
  *        each of LIMIT_WATCHED_DEVICES devices waits apart until the queue has gone; what is
  *        replaced or has no place is counted (METRIC_WS_CONFLATED). Other frames (status, alerts,
  *        answers) are never dropped: at four times the bound live_queue_add fails, and the
- *        connection is to be closed.
+ *        connection is to be closed. What waited apart does not count there, however much it is:
+ *        whoever gets to it does read.
  */
 #include "actors/table.h"
 #include "proto/uuid.h"
@@ -17,7 +18,7 @@ struct live_frame;
 
 struct live_queue {
     struct live_frame *first, *last;
-    size_t bytes;
+    size_t bytes, conflated;    /* conflated: those of them that waited apart */
     struct live_frame **newest; /* one a device, while conflating */
     struct table index;
     uint32_t newest_count;

@@ -122,6 +122,30 @@ static void other_frames_are_never_dropped_and_fail_at_the_end(void **state)
     live_queue_free(&queue);
 }
 
+/* Who reads slowly, of many devices, gets what waited apart: that is more than four times the
+ * bound, and no reason to close his connection when a status comes. */
+static void what_waited_apart_leaves_room_for_other_frames(void **state)
+{
+    (void)state;
+    struct live_queue queue;
+    char text[FRAME_BYTES] = "77";
+    live_queue_init(&queue);
+    unsigned queued = fill(&queue);
+    for (unsigned of = 0; of < LIMIT_WATCHED_DEVICES; of++)
+        telemetry(&queue, of, of);
+    for (unsigned i = 0; i < queued; i++)
+        take(&queue);
+    assert_int_equal(take(&queue), 0);
+    assert_int_equal(live_queue_add(&queue, text, sizeof text), 0);
+    assert_int_equal(live_queue_add(&queue, text, sizeof text), 0);
+    for (unsigned of = 1; of < LIMIT_WATCHED_DEVICES; of++)
+        assert_int_equal(take(&queue), of);
+    assert_int_equal(take(&queue), 77);
+    assert_int_equal(take(&queue), 77);
+    assert_int_equal(queue.bytes + queue.conflated, 0);
+    live_queue_free(&queue);
+}
+
 static void freeing_gives_back_what_waits(void **state)
 {
     (void)state;
@@ -140,6 +164,7 @@ int main(void)
         cmocka_unit_test(past_its_bound_the_newest_of_each_device_stays),
         cmocka_unit_test(devices_past_the_limit_are_dropped),
         cmocka_unit_test(other_frames_are_never_dropped_and_fail_at_the_end),
+        cmocka_unit_test(what_waited_apart_leaves_room_for_other_frames),
         cmocka_unit_test(freeing_gives_back_what_waits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
