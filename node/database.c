@@ -7,14 +7,13 @@
 #include <stdio.h>
 #include <string.h>
 
-#define CONNECT_SPACING_MS 250
 #define PREPARED_MAX 128
 
 struct database {
     char *url;
     char *application;
     PGconn *conn; /* NULL: not connected */
-    int64_t next_attempt_ms;
+    int64_t spacing_ms, next_attempt_ms;
     bool away_told;
     struct prepared {
         const char *sql; /* its address is the key: statements are constants */
@@ -44,11 +43,12 @@ static int64_t now_ms(void)
     return clock_boot_us() / 1000;
 }
 
-struct database *database_new(const char *url, const char *application)
+struct database *database_new(const char *url, const char *application, int64_t spacing_ms)
 {
     struct database *self = calloc(1, sizeof *self);
     if (self == NULL)
         return NULL;
+    self->spacing_ms = spacing_ms;
     self->application = strdup(application);
     self->url = strdup(url);
     if (self->url == NULL) {
@@ -97,7 +97,7 @@ static int attempt(struct database *self)
     if (now_ms() < self->next_attempt_ms)
         return ERR_UNAVAILABLE;
     self->conn = db_connect(self->url, self->application, NULL, reason, sizeof reason);
-    self->next_attempt_ms = now_ms() + CONNECT_SPACING_MS;
+    self->next_attempt_ms = now_ms() + self->spacing_ms;
     if (self->conn == NULL)
         return lose(self, reason);
     PGresult *rows = PQexec(self->conn, "SET statement_timeout = '10s';"

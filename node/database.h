@@ -9,7 +9,9 @@
  *           shows that tenant alone) or took the role gito_ingest; both end with it.
  *        2. Nothing is ever run twice: a lost connection is opened again for the next transaction,
  *           and what was under way is ERR_UNAVAILABLE, its outcome unknown.
- *        3. While the database is away a call costs no time: attempts to connect are spaced.
+ *        3. While the database is away a call costs no time: attempts to connect are spaced. Where
+ *           it does not answer at all, an attempt takes seconds: of what can be done without, they
+ *           are rare.
  *        4. Where the scope has a user, nothing runs unless he and his tenant are active and he has
  *           one of its roles: a token outlives its user, and the role that it was made for. It
  *           costs no round trip.
@@ -38,8 +40,10 @@ struct database_scope {
     bool binary; /* rows of database_once() come as the functions of sql/db.h read them */
 };
 
+/* After a failure it is tried again so much later. */
+#define DATABASE_SPACING_MS 250
 /* Does not connect yet. NULL: out of memory. */
-struct database *database_new(const char *url, const char *application);
+struct database *database_new(const char *url, const char *application, int64_t spacing_ms);
 void database_destroy(struct database **self_p);
 
 /* One statement in its own transaction, in one round trip. 0 and rows to PQclear();

@@ -226,7 +226,7 @@ static int start(void **state)
     assert_int_equal(uuid_parse(TENANT, strlen(TENANT), &tenant), 0);
     fill();
     read_topics();
-    database = database_new(pg.app_url, "test");
+    database = database_new(pg.app_url, "test", DATABASE_SPACING_MS);
     assert_non_null(database);
     return 0;
 }
