@@ -170,9 +170,13 @@ void cluster_actor(struct call *call)
         reply_row(call, 200, rows, "device");
 }
 
-/* The edge goes on from here: edge_events.c. */
+/* The edge goes on from here: edge_events.c. Nothing is asked of the database but whether this
+ * operator still is one. */
 void cluster_events(struct call *call)
 {
+    OWNED(rows) PGresult *rows = NULL;
+    if (!cluster_ask(call, "SELECT 1", 0, NULL, &rows))
+        return;
     call->request->status = 200;
     call->request->reply_type = "text/event-stream";
     call->request->reply_streams = true;

@@ -275,7 +275,7 @@ def calls_of(t):
              ("POST", "/devices", {"name": "by nobody"}), ("PUT", "/users/" + user, {"full_name": "x"})]
     calls = [(method, t.path(path), body) for method, path, body in below]
     return calls + [("GET", "/auth/me", None), ("GET", "/cluster/nodes", None),
-                    ("POST", "/cluster/ring/plan", {})]
+                    ("POST", "/cluster/ring/plan", {}), ("GET", "/cluster/events", None)]
 
 
 @pytest.mark.parametrize("statement", [
@@ -287,13 +287,13 @@ def test_a_token_ends_with_its_user(g, statement):
     mine = make_tenant(g)
     token, calls = mine.tokens["SUPER_ADMIN"], calls_of(mine)
     for method, path, body in calls:
-        assert g.request(method, path, token, body).ok, path
+        assert g.request(method, path, token, body, stream=True).ok, path
     user = next(u for u in mine.data("GET", "/users") if u["role"] == "SUPER_ADMIN")["id"]
     count = "SELECT count(*) FROM devices WHERE tenant_id = %s"
     before = g.sql(count, (mine.id,))
     g.sql(statement, (user,))
     for method, path, body in calls:
-        response = g.request(method, path, token, body)
+        response = g.request(method, path, token, body, stream=True)
         assert response.status_code == 401, path
         assert problem_of(response)["code"] == "unauthenticated"
     assert g.sql(count, (mine.id,)) == before
