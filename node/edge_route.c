@@ -1,6 +1,7 @@
 /* What an MQTT client publishes goes to the actor of its device: telemetry as readings, anything
  * else as a message for whoever subscribes to it. */
 #include "node/clock.h"
+#include "node/config.h"
 #include "node/edge_mqtt.h"
 #include "proto/check.h"
 #include "proto/topic.h"
@@ -34,15 +35,19 @@ static void reject(const struct route *route, const char *reason, uint8_t code)
     edge_reject(route->conn->edge, route->slot, item, route->message, reason);
 }
 
-/* Partitions exist for this window; the actor's clock and ours are the same machine's. */
-static const char *window_error(const struct readings *readings, int64_t now_us)
+/* Partitions exist for this window; the actor's clock and ours are the same machine's. One bad
+ * reading would have its whole batch tried apart. */
+static const char *window_error(const struct readings *readings, int64_t kept_days, int64_t now_us)
 {
+    bool dropped = kept_days > 0 && kept_days < LIMIT_READING_PAST_DAYS;
+    int64_t past_us = (dropped ? kept_days : LIMIT_READING_PAST_DAYS) * DAY_US;
     for (size_t i = 0; i < readings->count; i++) {
         int64_t at = readings->item[i].timestamp_us;
         if (at == 0)
             continue;
-        if (at < now_us - LIMIT_READING_PAST_DAYS * DAY_US)
-            return "timestamp is older than 31 days";
+        if (at < now_us - past_us)
+            return dropped ? "timestamp is older than readings are kept"
+                           : "timestamp is older than 31 days";
         if (at > now_us + LIMIT_READING_FUTURE_DAYS * DAY_US)
             return "timestamp is more than a day in the future";
     }
@@ -95,7 +100,8 @@ static void route_telemetry(const struct route *route)
         reject(route, readings->reason, 0x99); /* payload format invalid */
         return;
     }
-    const char *reason = window_error(readings, now_us);
+    const struct config *config = route->conn->edge->config;
+    const char *reason = window_error(readings, config->retention_days, now_us);
     if (reason != NULL) {
         reject(route, reason, 0x99);
         return;

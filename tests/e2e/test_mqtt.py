@@ -14,7 +14,7 @@ import pytest
 import packets
 from clients import Device, Mqtt, make_account
 from cluster import DEVICE, SERVICE_ACCOUNT, TENANT, wait_until
-from tenants import UTC, iso
+from tenants import UTC, iso, make_tenant
 
 pytestmark = pytest.mark.sanitizer
 
@@ -405,6 +405,20 @@ def test_timestamps_far_away_are_refused(device):
         assert client.publish(device.topic(), batch)[0] == 0x99
         assert client.publish(device.topic(), {"a": 1, "timestamp": now_ms() - 30 * day})[0] == 0
     assert len(device.rows()) == 1
+
+
+def test_what_retention_would_drop_is_refused_at_the_door(make_gito):
+    """With RETENTION_DAYS set there is no place for older readings: they are told so before they get
+    into a batch, which the database would refuse with all that is in it."""
+    gito = make_gito(environment={"RETENTION_DAYS": "2"})
+    device = Device(make_tenant(gito))
+    gone = "SELECT to_regclass('telemetry_' || to_char(now() - interval '5 days', 'YYYYMMDD'))"
+    wait_until(lambda: gito.sql(gone) == [(None,)], 60, "the end of the older days")
+    with device.connect(version=5) as client:
+        for days, answer in ((1.9, (0, None)), (5, (0x99, "timestamp is older than readings are kept"))):
+            reading = {"a": 1, "timestamp": now_ms() - int(days * 86400 * 1000)}
+            assert client.publish(device.topic(), reading) == answer
+    assert len(device.rows()) == 1 and len(device.rejected()) == 1
 
 
 def test_a_late_reading_does_not_replace_a_newer_one(t, device):
