@@ -118,23 +118,22 @@ def pytest(folder, build, marker=None, programs_built=()):
     return counts, result.seconds, result.output
 
 
-def has_marked_tests(folder):
-    paths = glob.glob(folder + "/test_*.py")
-    return any("pytest.mark.sanitizer" in open(path, encoding="utf-8").read() for path in paths)
+def pytests(part, runs):
+    """Several of tests/e2e at once, as (name, build, marker): they mostly wait, and each has
+    servers and ports of its own."""
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        outcomes = pool.map(lambda run: pytest("tests/e2e", run[1], marker=run[2]), runs)
+        for run, outcome in zip(runs, outcomes):
+            part.add(run[0], *outcome)
 
 
 def e2e(part):
-    """All under the release build; the files marked `sanitizer` again under asan and tsan, both at
-    once: what they look for does not depend on time."""
+    """All under the release build; the files marked `sanitizer` again under asan and tsan."""
     if build_web(part) and native.build(part, "release", ["gito-node"]):
-        part.add("release", *pytest("tests/e2e", "release"))
-    if not has_marked_tests("tests/e2e"):
-        return
-    presets = [name for name in ("asan", "tsan") if native.build(part, name, ["gito-node"])]
-    with concurrent.futures.ThreadPoolExecutor() as pool:
-        outcomes = pool.map(lambda name: pytest("tests/e2e", name, marker="sanitizer"), presets)
-        for name, outcome in zip(presets, outcomes):
-            part.add(name, *outcome)
+        pytests(part, [("release", "release", "sanitizer"),
+                       ("release, the rest", "release", "not sanitizer")])
+    pytests(part, [(name, name, "sanitizer") for name in ("asan", "tsan")
+                   if native.build(part, name, ["gito-node"])])
 
 
 def cluster(part):
