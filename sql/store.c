@@ -163,21 +163,11 @@ static enum db_failure apply(store_t *self, const struct job *job, struct step s
     return failure == DB_OK ? apply(self, job, right) : failure;
 }
 
-/* An alert whose reading was refused is nobody's device's, and so does not fire. */
-static void disown_alerts(struct batch *batch)
-{
-    for (uint32_t i = 0; i < batch->alerts_count; i++)
-        if (batch->alerts[i].row < batch->rows_count && batch->rows[batch->alerts[i].row].bad)
-            batch->alerts[i].device = (struct uuid){0};
-}
-
 static enum db_failure apply_lists(store_t *self, const struct job *job)
 {
     for (size_t i = 0; i < LISTS; i++) {
         struct step step = {.statement = lists[i],
                             .count = statement_defs[lists[i]]->count(job->batch)};
-        if (lists[i] == STATEMENT_ALERTS)
-            disown_alerts(job->batch);
         enum db_failure failure = step.count > 0 ? apply(self, job, step) : DB_OK;
         if (failure != DB_OK)
             return failure;

@@ -45,13 +45,24 @@ static uint32_t alerts_count(const struct batch *batch)
     return batch->alerts_count;
 }
 
+/* An alert whose reading this attempt has refused is nobody's device's, and so does not fire; the
+ * next attempt may find the reading good. */
+static const struct uuid *alert_device(const struct batch *batch, const struct batch_alert *a)
+{
+    static const struct uuid nobody;
+    return a->row < batch->rows_count && batch->rows[a->row].bad ? &nobody : &a->device;
+}
+
 static void alerts_encode(struct pgarray *params, const struct job *job, struct step step)
 {
     const struct batch_alert *alerts = job->batch->alerts + step.from;
     pgarray_uuids(params, COLUMN(alerts, event, step.count));
     pgarray_uuids(params, COLUMN(alerts, rule, step.count));
     pgarray_uuids(params, COLUMN(alerts, tenant, step.count));
-    pgarray_uuids(params, COLUMN(alerts, device, step.count));
+    pgarray_begin_uuids(params);
+    for (uint32_t i = 0; i < step.count; i++)
+        pgarray_put_uuid(params, alert_device(job->batch, &alerts[i]));
+    pgarray_end(params);
     pgarray_begin_texts(params, PGARRAY_TEXT);
     for (uint32_t i = 0; i < step.count; i++)
         store_put_text(params, job->batch, alerts[i].metric);

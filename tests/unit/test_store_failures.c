@@ -70,6 +70,48 @@ static void sets_a_bad_row_aside_and_stores_the_rest(void **state)
     batch_destroy(&batch);
 }
 
+#define OLD_DAY "2020-01-01"
+
+/* Each time it is told that the way is cut: the reading's day is made while it is. */
+static void make_the_day(void *context, bool up, const char *reason)
+{
+    (void)context, (void)reason;
+    if (!up) {
+        sql("SELECT partitions_make('" OLD_DAY "', '" OLD_DAY "')");
+        sql("DROP TRIGGER fails ON telemetry_rejected");
+    }
+}
+
+/* The attempt that refused a reading fails later on, and the next one takes the reading. */
+static void an_alert_fires_with_its_reading_whichever_attempt_takes_it(void **state)
+{
+    (void)state;
+    const struct store_config config = {.url = server.url,
+                                        .application_name = "eu-1/7",
+                                        .node_id = "eu-1",
+                                        .incarnation = INCARNATION,
+                                        .on_state = make_the_day};
+    struct batch *batch = batch_new();
+    store_t *store = store_new(&config);
+    add_rule();
+    add_row(
+        batch, 1,
+        strtoll(ask("SELECT extract(epoch FROM timestamptz '" OLD_DAY "Z')::bigint"), NULL, 10) *
+            1000000,
+        1);
+    add_alert(batch, RULE, now_us)->row = 0;
+    sql("CREATE FUNCTION fails() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN RAISE EXCEPTION 'no disk' USING ERRCODE = 'disk_full'; END $$");
+    sql("CREATE TRIGGER fails BEFORE INSERT ON telemetry_rejected EXECUTE FUNCTION fails()");
+    assert_int_equal(store_execute(store, batch), 0);
+    sql("DROP FUNCTION fails");
+    assert_false(batch->rows[0].bad);
+    assert_string_equal(ask(TELEMETRY_COUNT), "1");
+    assert_true(batch->alerts[0].fired);
+    store_destroy(&store);
+    batch_destroy(&batch);
+}
+
 static void a_fenced_node_writes_nothing(void **state)
 {
     (void)state;
@@ -225,6 +267,7 @@ int main(void)
         cmocka_unit_test(makes_any_bytes_a_text),
         cmocka_unit_test(without_a_server_it_ends_when_told),
         cmocka_unit_test_setup(sets_a_bad_row_aside_and_stores_the_rest, set_up),
+        cmocka_unit_test_setup(an_alert_fires_with_its_reading_whichever_attempt_takes_it, set_up),
         cmocka_unit_test_setup(a_fenced_node_writes_nothing, set_up),
         cmocka_unit_test_setup(after_an_unknown_outcome_all_is_stored_once, set_up),
         cmocka_unit_test_setup(crashes_of_the_server_lose_and_double_nothing, set_up),
