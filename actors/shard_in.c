@@ -80,7 +80,7 @@ static void take_told(struct shard *self, const struct msg_ref *ref)
             device_disconnected(device, self->now_us);
         h = device->slot_next;
     }
-    shard_slot_told(self, ref->slot);
+    shard_slot_told(self, ref);
 }
 
 /* It is told and acknowledged when it is kept. One that the database would refuse does not get into

@@ -31,7 +31,7 @@ struct held_slot {
     uint8_t hold;  /* enum hold */
     bool awaits;   /* OPENING: MSG_GIVEN; else that all edges have told it */
     bool lost;     /* with something in flight: whether that is stored it cannot say yet */
-    uint16_t told; /* edges that have */
+    uint8_t *told; /* OPENING: of each node, a bit for each edge that has; NULL: none has */
     int64_t open_at_us, opened_us, released_us;
     struct early early; /* items of a later epoch, or while it opens */
 };
@@ -137,7 +137,10 @@ bool shard_slot_wakes(struct shard *self, const struct item *item, uint16_t numb
 void shard_changed(struct shard *self, uint32_t handle);
 /* Something of the slot came back from the writer, and all that it leads to is done. */
 void shard_slot_came_back(struct shard *self, uint16_t number);
-void shard_slot_told(struct shard *self, uint16_t number);
+/* The edge of `ref` has told all that it says by itself of the slot. */
+void shard_slot_told(struct shard *self, const struct msg_ref *ref);
+/* What its edges have told goes with a node: those of its next life have yet to. */
+void shard_slots_lost_node(struct shard *self, uint16_t node);
 /* What its next owner gives back comes: if it is at rest here still, it was given away and the
  * order to give it is late, as control waits for the database, or this thread stood still. */
 void shard_slot_returns(struct shard *self, uint16_t number, uint32_t epoch);

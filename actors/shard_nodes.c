@@ -23,6 +23,7 @@ static void lose_node(struct shard *self, uint16_t number)
     free_far(&self->out.far[number]);
     interest_lost_node(&self->interest, number);
     tenants_lost_node(&self->tenants, number);
+    shard_slots_lost_node(self, number);
     for (uint32_t h = 0; h < self->handles; h++) {
         struct device *device = shard_device(self, h);
         if (device->state == DEVICE_STATES || !device_lost_node(device, number))

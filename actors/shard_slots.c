@@ -23,8 +23,10 @@ struct held_slot *shard_slot(struct shard *self, uint16_t slot)
 void shard_slots_free(struct shard *self)
 {
     for (unsigned region = 0; region < LIMIT_REGIONS; region++) {
-        for (unsigned i = 0; self->slots[region] != NULL && i < LIMIT_SLOTS; i++)
+        for (unsigned i = 0; self->slots[region] != NULL && i < LIMIT_SLOTS; i++) {
             early_free(&self->slots[region][i].early);
+            free(self->slots[region][i].told);
+        }
         free(self->slots[region]);
     }
 }
@@ -113,6 +115,8 @@ static void set_hold(struct shard *self, struct held_slot *slot, enum hold hold)
     self->counts.slots -= slot->hold == HOLD_OPEN;
     self->counts.slots += hold == HOLD_OPEN;
     slot->hold = (uint8_t)hold;
+    free(slot->told);
+    slot->told = NULL;
 }
 
 static void reload(struct shard *self, uint32_t handle)
@@ -179,7 +183,6 @@ static void forget(struct shard *self, struct held_slot *slot, uint16_t number)
 static void begin_to_open(struct shard *self, struct held_slot *slot, bool awaits)
 {
     slot->awaits = awaits;
-    slot->told = 0;
     slot->open_at_us = self->now_us + (awaits ? GIVEN_WAIT_US : TOLD_WAIT_US);
     set_hold(self, slot, HOLD_OPENING);
 }
@@ -228,19 +231,40 @@ static void take_view(struct shard *self, const struct msg_slot *news)
     take_early(self, slot);
 }
 
-static uint32_t count_edges(const struct shard *self)
+static bool have_all(uint8_t told, uint32_t edges)
 {
-    uint32_t count = self->config.edges;
-    for (uint32_t n = 0; n < self->out.far_end; n++)
-        count += self->out.far[n] != NULL ? self->out.far[n]->edges : 0;
-    return count;
+    return told == (1U << edges) - 1;
 }
 
-void shard_slot_told(struct shard *self, uint16_t number)
+static bool all_have_told(const struct shard *self, const struct held_slot *slot)
 {
-    struct held_slot *slot = shard_slot(self, number);
-    if (slot->hold == HOLD_OPENING && ++slot->told >= count_edges(self))
+    if (!have_all(slot->told[self->config.node], self->config.edges))
+        return false;
+    for (uint32_t n = 0; n < self->out.far_end; n++)
+        if (self->out.far[n] != NULL && !have_all(slot->told[n], self->out.far[n]->edges))
+            return false;
+    return true;
+}
+
+void shard_slot_told(struct shard *self, const struct msg_ref *ref)
+{
+    struct held_slot *slot = shard_slot(self, ref->slot);
+    if (slot->hold != HOLD_OPENING ||
+        shard_edge_frame(self, ref->node, ref->life, ref->edge) == NULL)
+        return;
+    if (slot->told == NULL)
+        slot->told = xcalloc(LIMIT_NODES, sizeof *slot->told);
+    slot->told[ref->node] |= (uint8_t)(1U << ref->edge);
+    if (all_have_told(self, slot))
         open_slot(self, slot);
+}
+
+void shard_slots_lost_node(struct shard *self, uint16_t node)
+{
+    for (unsigned region = 0; region < LIMIT_REGIONS && self->opening > 0; region++)
+        for (unsigned i = 0; self->slots[region] != NULL && i < LIMIT_SLOTS; i++)
+            if (self->slots[region][i].told != NULL)
+                self->slots[region][i].told[node] = 0;
 }
 
 static void rest_if_quiet(struct shard *self, struct held_slot *slot, uint16_t number)

@@ -113,8 +113,11 @@ static inline void begin(struct fixture *f)
 {
     begin_closed(f);
     slot_says(f, MSG_SLOT, OWN, EPOCH, 0);
-    for (unsigned e = 0; e < EDGES; e++)
-        told(f, own_ref(0));
+    for (uint8_t e = 0; e < EDGES; e++) {
+        struct msg_ref ref = own_ref(0);
+        ref.edge = e;
+        told(f, ref);
+    }
     assert_int_equal(shard_count(f->shard)->slots, 1);
 }
 

@@ -133,7 +133,9 @@ static void every_edge_is_waited_for_each_time(void **state)
         slot_says(&f, MSG_SLOT, OWN, epoch, 0);
         for (unsigned i = 0; i < 3 * EDGES; i++) {
             assert_int_equal(shard_count(f.shard)->slots, 0);
-            struct msg_ref ref = own_ref(0);
+            static const uint16_t nodes[] = {OTHER, THIRD, OWN};
+            struct msg_ref ref = far_ref(nodes[i / EDGES], 1, i % EDGES);
+            ref.life = ref.node == OWN ? LIFE : 1;
             ref.epoch = epoch;
             told(&f, ref);
             if (epoch == again && i == 2) { /* or at the end of the time */
@@ -145,6 +147,29 @@ static void every_edge_is_waited_for_each_time(void **state)
         assert_int_equal(shard_count(f.shard)->slots, 1);
         slot_says(&f, MSG_SLOT, OTHER, ++epoch, 0);
     }
+    end(&f);
+}
+
+/* What was heard of a node that has ended meanwhile stands for no other's edge, and not for those
+ * of its next life. */
+static void nobody_is_heard_in_anothers_stead(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin_closed(&f);
+    node_says(&f, OTHER, 1, true);
+    slot_says(&f, MSG_SLOT, OWN, EPOCH, 0);
+    for (uint8_t e = 0; e < EDGES; e++)
+        told(&f, far_ref(OTHER, 1, e));
+    node_says(&f, OTHER, 1, false);
+    told(&f, own_ref(0));
+    assert_int_equal(shard_count(f.shard)->slots, 0);
+    node_says(&f, OTHER, 2, true);
+    told(&f, other_edge());
+    assert_int_equal(shard_count(f.shard)->slots, 0);
+    for (uint8_t e = 0; e < EDGES; e++)
+        told(&f, far_ref(OTHER, 2, e));
+    assert_int_equal(shard_count(f.shard)->slots, 1);
     end(&f);
 }
 
@@ -310,6 +335,7 @@ int main(void)
         cmocka_unit_test(what_is_at_rest_is_given_when_the_view_says_whose_it_is),
         cmocka_unit_test(what_is_closed_with_something_in_flight_is_not_given),
         cmocka_unit_test(every_edge_is_waited_for_each_time),
+        cmocka_unit_test(nobody_is_heard_in_anothers_stead),
         cmocka_unit_test(edges_may_tell_before_the_view_is_read),
         cmocka_unit_test(connections_go_with_their_node),
         cmocka_unit_test(a_device_that_is_elsewhere_too_stays_connected),
