@@ -89,7 +89,8 @@ static inline int tear_down_server(void **state)
 static inline int set_up(void **state)
 {
     (void)state;
-    sql("TRUNCATE tenants, cluster_nodes, telemetry, telemetry_hourly, telemetry_rejected CASCADE");
+    sql("TRUNCATE tenants, cluster_nodes, telemetry, telemetry_hourly, telemetry_rejected, "
+        "rollup_stale CASCADE");
     sql("INSERT INTO tenants (id, name) VALUES ('%s', 'test')", TENANT);
     sql("INSERT INTO devices (id, tenant_id, name) SELECT ('00000000-0000-4000-8000-' || "
         "lpad(n::text, 12, '0'))::uuid, '%s', 'd' || n FROM generate_series(0, %d) n",
