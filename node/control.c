@@ -237,11 +237,15 @@ static void begin_drain(struct control *self)
         self->drain_until = 0;
 }
 
+/* One that the database refuses is begun anew a moment later: at once it would be refused again,
+ * and again. */
 static bool sweep_page(struct control *self)
 {
     int count = upkeep_awake(&self->db, &self->awake, tell_awake, self);
-    if (count == 0)
+    if (count <= 0)
         self->sweeping = false;
+    if (count < 0)
+        self->sweep_at = control_now_ms() + POLL_MS;
     return control_went_on(self, "read the devices to watch", count);
 }
 

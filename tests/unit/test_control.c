@@ -11,6 +11,7 @@
 #include "sql/membership.h"
 #include "sql/provision.h"
 #include "tests/unit/private_pg.h"
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -232,6 +233,49 @@ static void it_wakes_tells_and_outlives_an_outage(void **state)
     inbox_close(&mesh);
 }
 
+static int count_refusals(FILE *log)
+{
+    char line[1000];
+    int count = 0;
+    fseek(log, 0, SEEK_SET);
+    while (fgets(line, sizeof line, log) != NULL)
+        count += strstr(line, "devices to watch") != NULL;
+    return count;
+}
+
+/* The devices to watch may not be read for a while: that is tried again, and not without a pause.
+ */
+static void what_is_refused_is_not_asked_for_at_once(void **state)
+{
+    (void)state;
+    struct inbox shard, edge, mesh;
+    FILE *log = tmpfile();
+    int stderr_was = dup(STDERR_FILENO);
+    incarnation = register_again();
+    inbox_open(&shard, "shard");
+    inbox_open(&edge, "edge");
+    inbox_open(&mesh, "mesh-view");
+    run("REVOKE SELECT ON devices FROM gito_ingest");
+    assert_true(log != NULL && fcntl(fileno(log), F_SETFL, O_APPEND) == 0);
+    assert_true(dup2(fileno(log), STDERR_FILENO) >= 0);
+    zactor_t *control = start_control();
+    int64_t deadline = zclock_mono() + DEADLINE_MS;
+    while (count_refusals(log) < 2 && zclock_mono() < deadline)
+        zclock_sleep(20);
+    int refusals = count_refusals(log);
+    run("GRANT SELECT ON devices TO gito_ingest");
+    expect_item(&shard, MSG_WAKE);
+    zactor_destroy(&control);
+    dup2(stderr_was, STDERR_FILENO);
+    close(stderr_was);
+    fclose(log);
+    assert_in_range(refusals, 2, 4);
+    inbox_close(&shard);
+    inbox_close(&edge);
+    free_all_views(mesh.sock);
+    inbox_close(&mesh);
+}
+
 /* For longer than anybody waits for it at one time. */
 static struct ask hold_view(void)
 {
@@ -385,6 +429,7 @@ int main(void)
         cmocka_unit_test(a_superseded_incarnation_ends),
         cmocka_unit_test(registration_ends_when_told_to_stop),
         cmocka_unit_test(it_wakes_tells_and_outlives_an_outage),
+        cmocka_unit_test(what_is_refused_is_not_asked_for_at_once),
         cmocka_unit_test(it_drains_and_leaves_though_a_lock_is_held),
         cmocka_unit_test(clients_are_sent_to_a_host_of_a_long_name),
     };
