@@ -213,7 +213,7 @@ static int check_servers(const struct config *config, const struct complaint *ou
                          databases[i].name);
     struct redis_url ignored;
     if (config->redis_url[0] != '\0' && !redis_url_parse(config->redis_url, &ignored))
-        return wrong(out, "REDIS_URL: is not redis://[:password@]host[:port]");
+        return wrong(out, "REDIS_URL: is not redis://[[user]:password@]host[:port]");
     return 0;
 }
 

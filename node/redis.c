@@ -41,7 +41,11 @@ static bool authenticate(struct redis *self, const struct redis_url *address)
 {
     if (address->password[0] == '\0')
         return true;
-    redisReply *reply = redisCommand(self->context, "AUTH %s", address->password);
+    /* Servers before version 6 know no users, and one argument only. */
+    redisReply *reply =
+        address->user[0] == '\0'
+            ? redisCommand(self->context, "AUTH %s", address->password)
+            : redisCommand(self->context, "AUTH %s %s", address->user, address->password);
     bool ok = reply != NULL && reply->type != REDIS_REPLY_ERROR;
     freeReplyObject(reply);
     return ok;

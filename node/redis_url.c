@@ -36,7 +36,8 @@ bool redis_url_parse(const char *url, struct redis_url *ret)
     if (at != NULL) {
         const char *colon = memchr(host, ':', (size_t)(at - host));
         const char *password = colon != NULL ? colon + 1 : host;
-        if (!copy(password, (size_t)(at - password), found.password))
+        if (!copy(password, (size_t)(at - password), found.password) ||
+            (colon != NULL && !copy(host, (size_t)(colon - host), found.user)))
             return false;
         host = at + 1;
     }

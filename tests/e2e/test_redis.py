@@ -70,6 +70,22 @@ def test_rejected_telemetry_is_not_published(g, t):
     assert channel.take()[1]["payload"] == {"a": 1}
 
 
+def test_a_user_of_its_own(make_gito):
+    """REDIS_URL may name a user, who may do little more than publish."""
+    g = make_gito(nodes="eu-1")
+    g.redis().execute_command("ACL", "SETUSER", "bridge", "on", ">its-own", "+publish", "&*")
+    channel = Channel(g, "telemetry:*")
+    g.kill_node(signal.SIGTERM)
+    server = g.settings()["REDIS_URL"].rpartition("@")[2]
+    g.environment["REDIS_URL"] = "redis://bridge:its-own@" + server
+    g.start_node()
+    g.wait_ready()
+    device = Device(make_tenant(g))
+    with device.connect() as client:
+        client.publish(device.topic(), {"a": 1})
+    assert channel.take()[1]["payload"] == {"a": 1}
+
+
 def test_a_server_that_takes_connections_and_says_nothing(make_gito):
     """With a password the first answer is waited for before anything is published: not for ever. What
     is lost meanwhile is counted, and the node ends when it is told to."""

@@ -192,7 +192,9 @@ static void the_parts_of_a_redis_url(void **state)
     assert_string_equal(url.host, "127.0.0.1");
     assert_string_equal(url.password, "p@s:s");
     assert_int_equal(url.port, 6380);
+    assert_string_equal(url.user, "user");
     assert_true(redis_url_parse("redis://alone@h/", &url));
+    assert_string_equal(url.user, "");
     assert_string_equal(url.password, "alone");
 }
 
