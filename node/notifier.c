@@ -17,10 +17,14 @@
 /* No message is begun that could end after its claim. */
 #define CLAIM_USE_MS ((OUTBOX_CLAIM_S - SMTP_SEND_S_MAX - 5) * 1000)
 
+/* An address has 254 bytes at most, and three around it. */
+#define LATER_BYTES_MAX (260 * OUTBOX_RECIPIENTS_MAX)
+
 /* What is to be written of the row that was last tried. */
 enum verdict {
     VERDICT_NONE,
     VERDICT_SENT,
+    VERDICT_PARTLY,   /* some are to be tried later: `later` */
     VERDICT_UNWANTED, /* nobody to send it to */
     VERDICT_REFUSED,  /* this message */
     VERDICT_AWAY,     /* no message can be sent now */
@@ -34,6 +38,7 @@ struct notifier {
     struct outbox outbox;
     struct smtp *smtp;
     struct buf message;
+    struct buf later;                /* recipients, as a text[] of SQL */
     int64_t ids[NOTIFIER_CLAIM_MAX]; /* claimed; from `next` on, not tried yet */
     int next, count;
     bool holds_claims; /* rows are claimed that will not be tried: to be released */
@@ -126,7 +131,7 @@ static size_t choose_recipients(const struct outbox_alert *alert, const char **r
 
 /* 0 or an error of smtp_send, with `reason`. */
 static int transmit(struct notifier *self, const struct outbox_alert *alert,
-                    const char *const *recipients, size_t count)
+                    const char *const *recipients, size_t count, bool *ret_later)
 {
     char from[256];
     if (mail_address_of(self->config->smtp_from, from, sizeof from) != 0) {
@@ -138,29 +143,55 @@ static int transmit(struct notifier *self, const struct outbox_alert *alert,
         snprintf(self->reason, sizeof self->reason, "could not compose: %s", err_text(rc));
         return ERR_REFUSED;
     }
-    const struct smtp_letter letter = {from, recipients, count, self->message.data,
-                                       self->message.len};
+    const struct smtp_letter letter = {
+        from, recipients, count, self->message.data, self->message.len, ret_later};
     return smtp_send(self->smtp, &letter, self->reason, sizeof self->reason);
+}
+
+/* What can be sent to (mail_address_valid) needs no escapes between quotes. */
+static size_t list_later(struct notifier *self, const char *const *recipients, size_t count,
+                         const bool *later)
+{
+    size_t listed = 0;
+    buf_clear(&self->later);
+    for (size_t i = 0; i < count; i++)
+        if (later[i])
+            buf_printf(&self->later, "%c\"%s\"", listed++ == 0 ? '{' : ',', recipients[i]);
+    buf_put(&self->later, "}", 2); /* and its end */
+    CHECK(!buf_failed(&self->later));
+    return listed;
+}
+
+static enum verdict accepted(struct notifier *self, const struct outbox_alert *alert, size_t count,
+                             size_t later)
+{
+    metrics_add(METRIC_EMAILS_SENT, 1);
+    log_event(LEVEL_INFO, "email_sent", "text", "alert %s to %zu users", alert->event_id,
+              count - later);
+    if (later == 0)
+        return VERDICT_SENT;
+    snprintf(self->reason, sizeof self->reason, "the server asked to be tried later for %zu of %zu",
+             later, count);
+    log_event(LEVEL_WARNING, "email_later", "reason", "alert %s: %s", alert->event_id,
+              self->reason);
+    return VERDICT_PARTLY;
 }
 
 static enum verdict try_to_send(struct notifier *self, const struct outbox_alert *alert)
 {
     const char *recipients[OUTBOX_RECIPIENTS_MAX];
+    bool later[OUTBOX_RECIPIENTS_MAX];
     size_t count = choose_recipients(alert, recipients);
     if (count == 0) {
         log_event(LEVEL_INFO, "email_unwanted", "text", "alert %s: its tenant has no active user",
                   alert->event_id);
         return VERDICT_UNWANTED;
     }
-    int rc = transmit(self, alert, recipients, count);
+    int rc = transmit(self, alert, recipients, count, later);
     if (rc == ERR_UNEXPECTED) /* $TERM: as if it had not been tried */
         return VERDICT_NONE;
-    if (rc == 0) {
-        metrics_add(METRIC_EMAILS_SENT, 1);
-        log_event(LEVEL_INFO, "email_sent", "text", "alert %s to %zu users", alert->event_id,
-                  count);
-        return VERDICT_SENT;
-    }
+    if (rc == 0)
+        return accepted(self, alert, count, list_later(self, recipients, count, later));
     metrics_add(METRIC_EMAILS_FAILED, 1);
     log_event(LEVEL_WARNING, "email_failed", "reason", "could not send alert %s, attempt %d: %s",
               alert->event_id, alert->attempts + 1, self->reason);
@@ -214,6 +245,9 @@ static int write_verdict(struct notifier *self)
     switch (self->verdict) {
     case VERDICT_SENT:
         return outbox_sent(&self->outbox, self->verdict_id);
+    case VERDICT_PARTLY:
+        return outbox_partly(&self->outbox, self->verdict_id, (const char *)self->later.data,
+                             self->reason);
     case VERDICT_UNWANTED:
         return outbox_unwanted(&self->outbox, self->verdict_id);
     case VERDICT_REFUSED:
@@ -342,6 +376,7 @@ static struct notifier *notifier_new(zsock_t *pipe, const struct notifier_args *
     self->smtp = smtp_new(args->config, should_stop, self);
     CHECK(self->smtp != NULL);
     buf_init(&self->message, MAIL_BYTES_MAX);
+    buf_init(&self->later, LATER_BYTES_MAX);
     return self;
 }
 
@@ -358,5 +393,6 @@ void notifier_actor(zsock_t *pipe, void *args)
     smtp_destroy(&self->smtp);
     PQfinish(self->db.conn);
     buf_free(&self->message);
+    buf_free(&self->later);
     free(self);
 }

@@ -18,6 +18,8 @@ struct smtp {
     CURL *curl; /* NULL: closed */
     const struct smtp_letter *letter;
     size_t sent;        /* bytes of it given to curl */
+    size_t asked;       /* recipients named to the server */
+    bool asking;        /* the next answer is about the last of them */
     int64_t stop_at_us; /* 0: nobody has asked to stop */
 };
 
@@ -53,6 +55,23 @@ static int go_on(void *context, curl_off_t down_total, curl_off_t down, curl_off
     if (self->stop_at_us == 0)
         self->stop_at_us = clock_boot_us() + ANSWER_AT_STOP_US;
     return clock_boot_us() >= self->stop_at_us;
+}
+
+/* All that is said, of which curl itself tells no more than the last answer. One command is
+ * answered before the next is sent (no PIPELINING). */
+static int overhear(CURL *curl, curl_infotype type, char *text, size_t len, void *context)
+{
+    struct smtp *self = context;
+    (void)curl;
+    if (type == CURLINFO_HEADER_OUT) {
+        self->asking = len > 5 && strncmp(text, "RCPT ", 5) == 0 &&
+                       self->asked < self->letter->recipients_count;
+        self->asked += self->asking;
+    } else if (type == CURLINFO_HEADER_IN && self->asking && len > 3 && text[3] != '-') {
+        self->letter->ret_later[self->asked - 1] = text[0] == '4';
+        self->asking = false;
+    }
+    return 0;
 }
 
 static bool is_implicit(const struct config *config)
@@ -110,6 +129,9 @@ static bool open_handle(struct smtp *self)
     curl_easy_setopt(self->curl, CURLOPT_MAIL_RCPT_ALLLOWFAILS, 1L);
     curl_easy_setopt(self->curl, CURLOPT_READFUNCTION, give_bytes);
     curl_easy_setopt(self->curl, CURLOPT_READDATA, self);
+    curl_easy_setopt(self->curl, CURLOPT_VERBOSE, 1L);
+    curl_easy_setopt(self->curl, CURLOPT_DEBUGFUNCTION, overhear);
+    curl_easy_setopt(self->curl, CURLOPT_DEBUGDATA, self);
     return true;
 }
 
@@ -136,6 +158,7 @@ void smtp_close(struct smtp *self)
     if (curl_easy_getinfo(self->curl, CURLINFO_ACTIVESOCKET, &fd) == CURLE_OK &&
         fd != CURL_SOCKET_BAD)
         shutdown(fd, SHUT_RD);
+    curl_easy_setopt(self->curl, CURLOPT_VERBOSE, 0L); /* the letter may be gone */
     curl_easy_cleanup(self->curl);
     self->curl = NULL;
 }
@@ -202,7 +225,10 @@ int smtp_send(struct smtp *self, const struct smtp_letter *letter, char *ret_rea
     }
     self->letter = letter;
     self->sent = 0;
+    self->asked = 0;
+    self->asking = false;
     self->stop_at_us = 0;
+    memset(letter->ret_later, 0, letter->recipients_count * sizeof *letter->ret_later);
     CURLcode code = perform(self);
     curl_easy_getinfo(self->curl, CURLINFO_RESPONSE_CODE, &answer);
     int rc = meaning(self, code, answer);

@@ -30,11 +30,13 @@ struct smtp_letter {
     size_t recipients_count;
     const void *bytes;
     size_t len;
+    bool *ret_later; /* of each recipient: the server asked to be tried later for him (4xx) */
 };
 
-/* 0: the server took the message for at least one recipient. With `ret_reason`: ERR_REFUSED: it
- * refused this one (or lost it); ERR_UNAVAILABLE: it would have been the same with any other
- * message; ERR_UNEXPECTED: ended by should_stop. Leaves the connection open for the next one. */
+/* 0: the server took the message for at least one recipient, and `ret_later` is set. With
+ * `ret_reason`: ERR_REFUSED: it refused this one (or lost it); ERR_UNAVAILABLE: it would have been
+ * the same with any other message; ERR_UNEXPECTED: ended by should_stop. Leaves the connection open
+ * for the next one. */
 int smtp_send(struct smtp *self, const struct smtp_letter *letter, char *ret_reason,
               size_t reason_size) MUST_CHECK;
 /* Says good-bye, and does not wait for the answer. */

@@ -96,20 +96,23 @@ static PGresult *read_alert(const struct outbox *self, int64_t id)
         "COALESCE(e.metric_value::text, 'unknown'), "
         "COALESCE(substring(e.message FROM '^\\S+ (\\S+ \\S+) \\(current: '), "
         "r.operator || ' ' || r.threshold), "
-        "(extract(epoch FROM e.fired_at) * 1000000)::bigint, o.attempts, o.tenant_id "
+        "(extract(epoch FROM e.fired_at) * 1000000)::bigint, o.attempts, o.tenant_id, "
+        "o.recipients "
         "FROM outbox o JOIN alert_events e ON e.id = o.alert_event_id "
         "JOIN devices d ON d.id = e.device_id JOIN alert_rules r ON r.id = e.alert_rule_id "
         "WHERE o.id = $1 AND o.claimed_by = $2",
         2, (const char *[]){number.s, self->session});
 }
 
-static PGresult *read_recipients(const struct outbox *self, const char *tenant)
+/* `only`: a text[], or NULL. */
+static PGresult *read_recipients(const struct outbox *self, const char *tenant, const char *only)
 {
     struct digits most = digits(OUTBOX_RECIPIENTS_MAX + 1);
     return ask_rows(self->db,
                     "SELECT email FROM users WHERE tenant_id = $1 AND status = 'active' "
+                    "AND ($3::text[] IS NULL OR email = ANY ($3::text[])) "
                     "ORDER BY created_at, id LIMIT $2",
-                    2, (const char *[]){tenant, most.s});
+                    3, (const char *[]){tenant, most.s, only});
 }
 
 int outbox_read(const struct outbox *self, int64_t id, struct outbox_alert *ret_alert)
@@ -121,7 +124,8 @@ int outbox_read(const struct outbox *self, int64_t id, struct outbox_alert *ret_
         PQclear(row);
         return ERR_NOT_FOUND;
     }
-    PGresult *users = read_recipients(self, PQgetvalue(row, 0, 8));
+    const char *only = PQgetisnull(row, 0, 9) ? NULL : PQgetvalue(row, 0, 9);
+    PGresult *users = read_recipients(self, PQgetvalue(row, 0, 8), only);
     if (users == NULL) {
         PQclear(row);
         return ask_error(self->db);
@@ -169,16 +173,29 @@ int outbox_unwanted(const struct outbox *self, int64_t id)
     return rc < 0 ? rc : 0;
 }
 
-int outbox_failed(const struct outbox *self, int64_t id, const char *reason)
+#define LATER                                                                                      \
+    "attempts = attempts + 1, last_error = $3, claimed_by = NULL, claimed_until = NULL, "          \
+    "next_attempt_at = now() + LEAST(900, 5 * 2 ^ LEAST(attempts, 10)) "                           \
+    "* (0.8 + 0.4 * random()) * interval '1 s' WHERE id = $1 AND claimed_by = $2"
+
+int outbox_partly(const struct outbox *self, int64_t id, const char *recipients, const char *reason)
 {
     struct digits number = digits(id);
     int rc = do_fenced(self,
-                       "UPDATE outbox SET attempts = attempts + 1, last_error = $3, "
-                       "claimed_by = NULL, claimed_until = NULL, next_attempt_at = "
-                       "now() + LEAST(900, 5 * 2 ^ LEAST(attempts, 10)) "
-                       "* (0.8 + 0.4 * random()) * interval '1 s' "
-                       "WHERE id = $1 AND claimed_by = $2",
-                       3, (const char *[]){number.s, self->session, reason});
+                       "WITH partly AS (UPDATE outbox SET recipients = $4::text[], " LATER
+                       " RETURNING alert_event_id) "
+                       "UPDATE alert_events e SET notification_sent = true, "
+                       "notification_sent_at = now() FROM partly "
+                       "WHERE e.id = partly.alert_event_id AND NOT e.notification_sent",
+                       4, (const char *[]){number.s, self->session, reason, recipients});
+    return rc < 0 ? rc : 0;
+}
+
+int outbox_failed(const struct outbox *self, int64_t id, const char *reason)
+{
+    struct digits number = digits(id);
+    int rc = do_fenced(self, "UPDATE outbox SET " LATER, 3,
+                       (const char *[]){number.s, self->session, reason});
     return rc < 0 ? rc : 0;
 }
 

@@ -44,12 +44,17 @@ struct outbox_alert {
     PGresult *rows[2];
 };
 
-/* As things are now. 0; ERR_NOT_FOUND: the row is gone, or no longer ours. */
+/* As things are now; of a mail that some have, the others. 0; ERR_NOT_FOUND: the row is gone, or no
+ * longer ours. */
 int outbox_read(const struct outbox *self, int64_t id, struct outbox_alert *ret_alert) MUST_CHECK;
 void outbox_alert_free(struct outbox_alert *self);
 
 /* Accepted: the row goes, its alert is notified, whoever holds the claim by now. */
 int outbox_sent(const struct outbox *self, int64_t id) MUST_CHECK;
+/* Accepted, but not yet for these (a text[], as SQL has it): its alert is notified, and the row
+ * waits for them alone, as after outbox_failed. */
+int outbox_partly(const struct outbox *self, int64_t id, const char *recipients,
+                  const char *reason) MUST_CHECK;
 /* Nobody to send it to: the row goes, its alert is not notified. */
 int outbox_unwanted(const struct outbox *self, int64_t id) MUST_CHECK;
 /* Tried again after 5 s, doubled with each attempt up to 15 min, each a fifth more or less. */

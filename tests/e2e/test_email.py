@@ -200,6 +200,20 @@ def test_recipients_are_the_active_users_and_one_refused_is_not_all(desk):
     assert one_mail(server, event).message["To"] == "admin@gito.demo"
 
 
+def test_whom_the_server_takes_later_gets_it_later(desk):
+    """452, too many recipients: the others are sent it apart, and nobody twice."""
+    server = desk.serve(auth=True, **starttls(desk))
+    server.answer = lambda to: "452 too many" if to.startswith("ops") else "250 OK"
+    event = desk.fire()[1]
+    assert "1 of 2" in desk.wait_failed(event)
+    assert desk.is_notified(event) and one_mail(server, event).recipients == EVERYBODY[:1]
+    server.answer = lambda to: "250 OK"
+    desk.make_due()
+    wait_until(lambda: desk.row(event) is None, DEADLINE_S, "the row's end")
+    mails = [mail for mail in server.mails if mail.id == "<%s@gito>" % event]
+    assert [mail.recipients for mail in mails] == [EVERYBODY[:1], EVERYBODY[1:]]
+
+
 def test_a_tenant_without_active_users_is_not_notified(desk):
     server = desk.serve(auth=True, **starttls(desk))
     event = desk.fire()[1]

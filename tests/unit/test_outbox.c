@@ -191,6 +191,35 @@ static void sent_is_noted_once(void **state)
     part(&a);
 }
 
+/* It is sent to the others alone, as long as they are active, and was notified by the first. */
+static void what_some_have_waits_for_the_others(void **state)
+{
+    (void)state;
+    struct node a;
+    struct outbox_alert alert;
+    int64_t id;
+    join(&a, "a-1");
+    alerts(1);
+    run("INSERT INTO users (tenant_id, email, password_hash) VALUES ('" TENANT "', 'Ä{2}@b', '')");
+    assert_int_equal(outbox_claim(&a.outbox, 1, &id), 1);
+    must(&a, outbox_partly(&a.outbox, id, "{\"gone@b\",\"Ä{2}@b\"}", "later"));
+    must(&a, outbox_partly(&a.outbox, id, "{\"gone@b\",\"Ä{2}@b\"}", "later")); /* not known */
+    assert_int_equal(outbox_claim(&a.outbox, 1, &id), 0);
+    assert_int_equal(number("SELECT attempts FROM outbox WHERE last_error = 'later'"), 1);
+    run("UPDATE outbox SET next_attempt_at = now()");
+    run("UPDATE alert_events SET notification_sent_at = '2020-01-01' WHERE notification_sent");
+    assert_int_equal(outbox_claim(&a.outbox, 1, &id), 1);
+    must(&a, outbox_read(&a.outbox, id, &alert));
+    assert_int_equal(alert.recipients_count, 1);
+    assert_string_equal(alert.recipients[0], "Ä{2}@b");
+    outbox_alert_free(&alert);
+    must(&a, outbox_sent(&a.outbox, id));
+    assert_int_equal(
+        number("SELECT count(*) FROM alert_events WHERE notification_sent_at = '2020-01-01'"), 1);
+    run("DELETE FROM users WHERE email LIKE '%2%'");
+    part(&a);
+}
+
 static void nobody_to_send_to_is_not_notified(void **state)
 {
     (void)state;
@@ -348,6 +377,7 @@ int main(void)
         cmocka_unit_test(the_claim_of_the_dead_runs_out),
         cmocka_unit_test(it_is_read_as_it_fired),
         cmocka_unit_test(sent_is_noted_once),
+        cmocka_unit_test(what_some_have_waits_for_the_others),
         cmocka_unit_test(nobody_to_send_to_is_not_notified),
         cmocka_unit_test(attempts_space_out),
         cmocka_unit_test(given_up_after_three_days),
