@@ -267,6 +267,8 @@ static bool prune(struct control *self)
         rc = upkeep_gone(&self->db);
     if (rc == 0)
         rc = upkeep_expired(&self->db);
+    if (rc == 0)
+        rc = upkeep_tokens(&self->db);
     self->prune_at = control_now_ms() + (rc > 0 ? POLL_MS : PRUNE_MS);
     return control_went_on(self, "prune what is gone", rc);
 }

@@ -33,10 +33,10 @@ int upkeep_retention(struct ask *db, int64_t retention_days)
     return dropped;
 }
 
-/* Each reading may lie on a page of its own: a batch stays well within ASK_DEADLINE_MS. */
-int upkeep_gone(struct ask *db)
+/* One that answers whether there is more to do now. */
+static int delete_some(struct ask *db, const char *sql)
 {
-    PGresult *row = ask_rows(db, "SELECT devices_gone_erase(2000)", 0, NULL);
+    PGresult *row = ask_rows(db, sql, 0, NULL);
     if (row == NULL)
         return ask_error(db);
     int more = PQgetvalue(row, 0, 0)[0] == 't';
@@ -44,21 +44,28 @@ int upkeep_gone(struct ask *db)
     return more;
 }
 
+/* Each reading may lie on a page of its own: a batch stays well within ASK_DEADLINE_MS. */
+int upkeep_gone(struct ask *db)
+{
+    return delete_some(db, "SELECT devices_gone_erase(2000)");
+}
+
 /* Never waits for a row that a node is writing: that one is new. */
 int upkeep_expired(struct ask *db)
 {
-    PGresult *row =
-        ask_rows(db,
-                 "WITH gone AS (DELETE FROM retained_messages WHERE expires_at <= now() "
-                 " AND (tenant_id, topic) IN (SELECT tenant_id, topic FROM retained_messages "
-                 " WHERE expires_at <= now() LIMIT 2000 FOR UPDATE SKIP LOCKED) RETURNING 1) "
-                 "SELECT count(*) = 2000 FROM gone",
-                 0, NULL);
-    if (row == NULL)
-        return ask_error(db);
-    int more = PQgetvalue(row, 0, 0)[0] == 't';
-    PQclear(row);
-    return more;
+    return delete_some(db,
+                       "WITH gone AS (DELETE FROM retained_messages WHERE expires_at <= now() "
+                       " AND (tenant_id, topic) IN (SELECT tenant_id, topic FROM retained_messages "
+                       " WHERE expires_at <= now() LIMIT 2000 FOR UPDATE SKIP LOCKED) RETURNING 1) "
+                       "SELECT count(*) = 2000 FROM gone");
+}
+
+int upkeep_tokens(struct ask *db)
+{
+    return delete_some(
+        db, "WITH gone AS (DELETE FROM refresh_tokens WHERE token_hash IN "
+            " (SELECT token_hash FROM refresh_tokens WHERE expires_at < now() "
+            " LIMIT 2000 FOR UPDATE SKIP LOCKED) RETURNING 1) SELECT count(*) = 2000 FROM gone");
 }
 
 int upkeep_awake(struct ask *db, struct uuid *cursor, upkeep_tell *tell, void *arg)

@@ -1,7 +1,7 @@
 #pragma once
 /*
  * upkeep - what a node does for its database beside its traffic: partitions, retention, devices
- * that are gone, retained messages that have expired, waking.
+ * that are gone, retained messages and refresh tokens that have expired, waking.
  *
  * Owner: the control thread.
  */
@@ -22,6 +22,9 @@ int upkeep_gone(struct ask *db) MUST_CHECK;
 
 /* Deletes a batch of the retained messages that have expired. As upkeep_gone. */
 int upkeep_expired(struct ask *db) MUST_CHECK;
+
+/* Deletes a batch of the refresh tokens that have expired. As upkeep_gone. */
+int upkeep_tokens(struct ask *db) MUST_CHECK;
 
 #define UPKEEP_PAGE 1000
 typedef void upkeep_tell(void *arg, const struct uuid *tenant, const struct uuid *device,

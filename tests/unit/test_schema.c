@@ -278,6 +278,22 @@ static void a_long_backfill_is_in_nobodys_way(void **state)
     PQfinish(node.conn);
 }
 
+static void tokens_go_when_they_have_expired(void **state)
+{
+    (void)state;
+    struct ask node = as_node("eu-1/3"), admin = connect_as(pg.admin_url, "test", NULL);
+    run(&admin, "INSERT INTO refresh_tokens (token_hash, family, tenant_id, user_id, used_at, "
+                "expires_at) SELECT sha256(n::text::bytea), gen_random_uuid(), u.tenant_id, u.id, "
+                "now(), now() + (n - 2999.5) * interval '1 hour' FROM generate_series(1, 3000) n, "
+                "(SELECT * FROM users LIMIT 1) u");
+    assert_int_equal(upkeep_tokens(&node), 1);
+    assert_int_equal(upkeep_tokens(&node), 0);
+    assert_int_equal(number(&admin, "SELECT count(*) FROM refresh_tokens"), 1);
+    run(&admin, "DELETE FROM refresh_tokens");
+    PQfinish(admin.conn);
+    PQfinish(node.conn);
+}
+
 /* Their readings and sums go bit by bit, also one that comes after them; a device that was made
  * again keeps what is left of its own. */
 static void readings_of_a_deleted_device_go(void **state)
@@ -421,6 +437,7 @@ int main(void)
         cmocka_unit_test(upkeep_makes_and_drops_partitions),
         cmocka_unit_test(a_reading_by_sql_makes_its_day),
         cmocka_unit_test(a_long_backfill_is_in_nobodys_way),
+        cmocka_unit_test(tokens_go_when_they_have_expired),
         cmocka_unit_test(readings_of_a_deleted_device_go),
         cmocka_unit_test(a_device_that_changes_hands_begins_anew),
         cmocka_unit_test(devices_that_are_awake_are_found_page_by_page),
