@@ -255,6 +255,8 @@ static bool keep_partitions(struct control *self)
     int rc = upkeep_partitions(&self->db, days);
     if (rc == 0 && days > 0)
         rc = upkeep_retention(&self->db, days);
+    if (rc == 0 && days > 0)
+        rc = upkeep_rejected(&self->db, days);
     /* 1: there may be more to drop */
     self->upkeep_at = control_now_ms() + (rc == 0 ? UPKEEP_MS : rc > 0 ? POLL_MS : UPKEEP_RETRY_MS);
     return control_went_on(self, "keep the partitions", rc);

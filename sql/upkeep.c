@@ -33,6 +33,24 @@ int upkeep_retention(struct ask *db, int64_t retention_days)
     return dropped;
 }
 
+int upkeep_rejected(struct ask *db, int64_t retention_days)
+{
+    char days[24];
+    snprintf(days, sizeof days, "%" PRId64, retention_days);
+    PGresult *row = ask_rows(
+        db,
+        "WITH gone AS (DELETE FROM telemetry_rejected WHERE id IN (SELECT id FROM "
+        "telemetry_rejected WHERE received_at < date_trunc('day', now(), 'UTC') - $1::int * "
+        "interval '1 day' LIMIT 2000) RETURNING 1) "
+        "SELECT FROM gone OFFSET 1999",
+        1, (const char *[]){days});
+    if (row == NULL)
+        return ask_error(db);
+    int more = PQntuples(row);
+    PQclear(row);
+    return more;
+}
+
 /* One that answers whether there is more to do now. */
 static int delete_some(struct ask *db, const char *sql)
 {

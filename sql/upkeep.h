@@ -16,6 +16,10 @@ int upkeep_partitions(struct ask *db, int64_t retention_days) MUST_CHECK;
  * ask_do (a reader was in the way: later). */
 int upkeep_retention(struct ask *db, int64_t retention_days) MUST_CHECK;
 
+/* Deletes a batch of the readings that were refused before the first day that is kept. 1: there may
+ * be more to do now, 0: there is not, or as ask_do. */
+int upkeep_rejected(struct ask *db, int64_t retention_days) MUST_CHECK;
+
 /* Deletes a batch of the readings of devices that are gone. 1: there is more to do now, 0: there is
  * not, or as ask_do. */
 int upkeep_gone(struct ask *db) MUST_CHECK;

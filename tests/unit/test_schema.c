@@ -198,6 +198,22 @@ static void upkeep_makes_and_drops_partitions(void **state)
     PQfinish(node.conn);
 }
 
+static void what_was_refused_is_kept_as_long_as_readings(void **state)
+{
+    (void)state;
+    struct ask node = as_node("eu-1/3"), admin = connect_as(pg.admin_url, "test", NULL);
+    run(&admin, "INSERT INTO telemetry_rejected (tenant_id, topic, reason, payload, received_at) "
+                "SELECT '" OTHER "', 't', 'r', 'p', date_trunc('day', now(), 'UTC') - "
+                "(n <= 3000)::int * interval '1 us' - interval '3 days' "
+                "FROM generate_series(1, 3001) n");
+    assert_int_equal(upkeep_rejected(&node, 4), 0);
+    assert_int_equal(upkeep_rejected(&node, 3), 1);
+    assert_int_equal(upkeep_rejected(&node, 3), 0);
+    assert_int_equal(number(&admin, "SELECT count(*) FROM telemetry_rejected"), 1);
+    PQfinish(admin.conn);
+    PQfinish(node.conn);
+}
+
 #define READING "INSERT INTO telemetry_hot (tenant_id, device_id, timestamp, temperature) "
 #define OF_ONE "'" OTHER "', '00000000-0000-4000-8000-000000000001'"
 
@@ -435,6 +451,7 @@ int main(void)
         cmocka_unit_test(provisioning_keeps_what_exists),
         cmocka_unit_test(a_home_region_is_fixed),
         cmocka_unit_test(upkeep_makes_and_drops_partitions),
+        cmocka_unit_test(what_was_refused_is_kept_as_long_as_readings),
         cmocka_unit_test(a_reading_by_sql_makes_its_day),
         cmocka_unit_test(a_long_backfill_is_in_nobodys_way),
         cmocka_unit_test(tokens_go_when_they_have_expired),
