@@ -5,13 +5,15 @@ import { Api } from './core/api';
 import { Session, type Fetch } from './core/auth';
 import { Live, type Socket } from './core/live';
 import { LiveStore } from './core/store';
+import { Tabs } from './core/tabs';
 
 const RETRY_REFRESH_MS = 10_000;
 const TIMER_MS_MAX = 2 ** 31 - 1;
 
 const http: Fetch = (url, init) => fetch(url, init);
 
-export const session = new Session(http, sessionStorage);
+const tabs = new Tabs(new BroadcastChannel('gito.session'));
+export const session = new Session(http, sessionStorage, Date.now, tabs);
 export const api = new Api(session, http);
 export const store = new LiveStore((run) => requestAnimationFrame(run));
 

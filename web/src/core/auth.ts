@@ -4,10 +4,11 @@
  * In:    sign_in, refresh, sign_out; the passing of time as `refreshDue (now)`.
  * Out:   the access token; listeners are called on each change.
  * Owns:  the tokens, in memory and (for a reload of the tab) in the storage given.
- * Holds: at most one refresh runs at a time, all who ask share its outcome; only a refusal by the
+ * Holds: at most one refresh runs at a time, all who ask share its outcome (other tabs too: tabs); only a refusal by the
  *        server ends the session, a server that is away does not.
  */
 import { ApiError, problemOf } from './problem';
+import type { Tabs } from './tabs';
 import { asObject, asText, type Json } from './wire';
 
 export interface Tokens {
@@ -51,8 +52,10 @@ export class Session {
     private readonly fetch: Fetch,
     private readonly store: Store,
     private readonly now: () => number = Date.now,
+    private readonly tabs: Tabs | null = null,
   ) {
     this.tokens = this.load();
+    this.tabs?.have(this.tokens, null);
   }
 
   get signedIn(): boolean {
@@ -84,6 +87,7 @@ export class Session {
     if (!tokens) throw new ApiError(502, 'The server answered the sign-in without a token.');
     this.notice = '';
     this.adopt(tokens);
+    this.tabs?.have(tokens, null);
   }
 
   refresh(): Promise<Refreshed> {
@@ -102,18 +106,33 @@ export class Session {
   end(notice: string): void {
     this.notice = notice;
     this.adopt(null);
+    this.tabs?.have(null, null);
   }
 
   private async refreshOnce(): Promise<Refreshed> {
     const old = this.tokens;
     if (!old) return 'refused';
+    const found = this.tabs ? await this.tabs.want(old.refresh) : 'mine';
+    if (found === 'later') return 'unreachable';
+    if (found === 'mine') return this.askServer(old).finally(() => this.tabs?.done());
+    if (this.tokens === old) this.take(found, old);
+    return this.tokens ? 'ok' : 'refused';
+  }
+
+  private take(tokens: Tokens, old: Tokens): void {
+    this.adopt(tokens);
+    this.tabs?.have(tokens, old);
+  }
+
+  private async askServer(old: Tokens): Promise<Refreshed> {
     try {
+      if (this.tokens !== old) return this.tokens ? 'ok' : 'refused';
       const answer = await this.post('refresh', { refresh_token: old.refresh });
       if (this.tokens !== old) return this.tokens ? 'ok' : 'refused';
       if (answer.status >= 500 || answer.status === 429) return 'unreachable';
       const tokens = answer.ok ? decodeTokens(await answer.json(), this.now(), old) : null;
       if (this.tokens !== old) return this.tokens ? 'ok' : 'refused';
-      if (tokens) this.adopt(tokens);
+      if (tokens) this.take(tokens, old);
       else this.end('Your session has ended. Please sign in again.');
       return tokens ? 'ok' : 'refused';
     } catch {
