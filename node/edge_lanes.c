@@ -193,7 +193,7 @@ static void on_node(void *context, uint16_t number, uint16_t life, unsigned shar
 
 void edge_lanes_home(struct edge *self, const struct uuid *id, unsigned region)
 {
-    if (region >= LIMIT_REGIONS || !homes_add(&self->lanes->homes, id, region))
+    if (region >= LIMIT_REGIONS || !homes_set(&self->lanes->homes, id, region))
         return;
     on_tell(self, msg_slot(region, slot_of(id)));
     lanes_redirect_device(self->lanes->lanes, id, (uint16_t)slot_of(id), region);

@@ -25,10 +25,14 @@ static uint32_t find(const struct homes *self, const struct uuid *id)
     return table_find(&self->table, uuid_hash(id), has_id, self, id);
 }
 
-bool homes_add(struct homes *self, const struct uuid *id, unsigned region)
+bool homes_set(struct homes *self, const struct uuid *id, unsigned region)
 {
-    if (find(self, id) != TABLE_NONE)
-        return false;
+    uint32_t known = find(self, id);
+    if (known != TABLE_NONE) {
+        bool is_new = self->entries[known].region != region;
+        self->entries[known].region = (uint8_t)region;
+        return is_new;
+    }
     if (self->count == self->cap) {
         self->cap = self->cap ? 2 * self->cap : 16;
         self->entries = realloc(self->entries, self->cap * sizeof *self->entries);

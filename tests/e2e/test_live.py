@@ -194,6 +194,32 @@ def test_a_slow_client_is_conflated_and_a_fast_one_gets_all(g, token, device):
         assert len(seen) + conflated == sent
 
 
+def test_a_device_that_is_made_again_in_another_region_is_seen(make_gito):
+    """Who had it in its former region has it in its new one: its readings, and that it is there."""
+    gito = make_gito(nodes="eu-1,us-1")
+    t = make_tenant(gito)
+    device = Device(t)
+    t.api("DELETE", "/devices/" + device.id)
+    for n, region in enumerate(("us", None, "us")):
+        line = json.dumps({"id": device.id, "secret": device.secret, "name": "again",
+                           "home_region": region})
+        assert '"status":201' in t.request("POST", "/devices/bulk", data=line.encode()).text
+
+        def stored():
+            """Not within a second of its former life, whose end its actor knows of."""
+            client.publish(device.topic(), {"n": n})
+            return ({"n": n},) in device.rows()
+
+        with Live(gito, "/devices/" + device.id, t.tokens["VIEWER"]) as live:
+            live.synchronise()
+            with device.connect() as client:
+                wait_until(stored, 10, "a reading")
+                assert live.take("telemetry")["data"]["payload"] == {"n": n}
+                wait_until(lambda: gito.sql("SELECT connected FROM devices WHERE id = %s",
+                                            [device.id]) == [(True,)], 10, "its connection")
+                t.api("DELETE", "/devices/" + device.id)
+
+
 def test_sigterm_closes_with_1012(make_gito):
     """A node that goes away says so: 1012, so that the dashboard connects elsewhere."""
     gito = make_gito(nodes="eu-1")
