@@ -125,7 +125,8 @@ static void route_message(const struct route *route)
 {
     const struct session_message *message = route->message;
     struct buf properties;
-    buf_init(&properties, LIMIT_PACKET_BYTES);
+    /* A packet's, and the mount point that the session wrote before its response topic. */
+    buf_init(&properties, LIMIT_PACKET_BYTES + PRINCIPAL_MOUNT_LEN);
     if (message->properties != NULL)
         mqtt_put_forwarded(&properties, message->properties);
     CHECK(!properties.failed);

@@ -1,14 +1,18 @@
 """What MQTT 5 says of a message besides its payload (3.3.2.3), on its way to subscribers."""
 
+import struct
+
 import pytest
 
 from clients import Mqtt, make_account
 from cluster import wait_until
+from packets import PUBLISH, Client, packet, text
 
 pytestmark = pytest.mark.sanitizer
 
 SAYS = {"UserProperty": [("trace", "1"), ("trace", "ü")], "ContentType": "text/plain",
         "ResponseTopic": "answers/7", "CorrelationData": b"\0\xff", "PayloadFormatIndicator": 1}
+PACKET_MAX = (256 + 68) * 1024
 
 
 def said(message):
@@ -49,6 +53,21 @@ def test_a_mounted_account_asks_and_a_device_answers(g, t, device):
         client.publish(request.ResponseTopic, "21", CorrelationData=request.CorrelationData)
         answer = asker.take()
         assert (answer.payload, answer.properties.CorrelationData) == (b"21", b"7")
+
+
+def test_the_largest_packet_is_all_properties(g, t):
+    """What a mounted account's response topic becomes longer by has room in any packet it sends."""
+    rest = PACKET_MAX - 4 - len(text("a")) - 2 - 3  # fixed header, topic, packet id, their length
+    said = b"\x08" + text("answers")
+    while len(said) < rest:
+        said += b"\x26" + text("k" * min(65535, rest - len(said) - 5)) + text("")
+    assert len(said) == rest
+    length = bytes([rest & 127 | 128, rest >> 7 & 127 | 128, rest >> 14])
+    whole = packet(PUBLISH, text("a") + struct.pack(">H", 1) + length + said, 2)
+    assert len(whole) == PACKET_MAX
+    with Client(g, account=make_account(t, mount_point=True), version=5) as client:
+        client.send(whole)
+        assert client.acknowledged() == (1, 0)
 
 
 def test_an_expired_message_is_given_to_nobody(g, t):
