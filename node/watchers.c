@@ -5,6 +5,7 @@
 struct watch_key {
     struct uuid tenant, device;
     struct watch *first;
+    uint32_t wanting[INTEREST_BITS]; /* of each bit, how many want it: there may be thousands */
     unsigned bits;
     uint32_t handle;
 };
@@ -87,11 +88,15 @@ static void remove_key(struct watchers *self, struct watch_key *key)
     free(key);
 }
 
-static void recount(struct watchers *self, struct watch_key *key)
+/* One that wants `of` has come (1) or gone (-1). */
+static void recount(struct watchers *self, struct watch_key *key, unsigned of, int by)
 {
     unsigned bits = 0;
-    for (const struct watch *w = key->first; w != NULL; w = w->next)
-        bits |= w->bits;
+    for (unsigned i = 0; i < INTEREST_BITS; i++) {
+        if (of & 1U << i)
+            key->wanting[i] += (uint32_t)by;
+        bits |= key->wanting[i] > 0 ? 1U << i : 0;
+    }
     if (bits != key->bits) {
         key->bits = bits;
         self->changed(self->context, &key->tenant, &key->device, bits);
@@ -111,7 +116,7 @@ int watchers_add(struct watchers *self, struct watch *watch, const struct uuid *
     if (watch->next != NULL)
         watch->next->at = &watch->next;
     key->first = watch;
-    recount(self, key);
+    recount(self, key, watch->bits, 1);
     return 0;
 }
 
@@ -122,7 +127,7 @@ void watchers_remove(struct watchers *self, struct watch *watch)
     if (watch->next != NULL)
         watch->next->at = watch->at;
     watch->key = NULL;
-    recount(self, key);
+    recount(self, key, watch->bits, -1);
     if (key->first == NULL)
         remove_key(self, key);
 }

@@ -18,7 +18,7 @@ struct watch {
     struct watch *next, **at; /* in its key's list */
     struct watch_key *key;
     void *connection;
-    unsigned bits; /* enum msg_interest_bits */
+    unsigned bits; /* enum msg_interest_bits; the same for as long as it is there */
     bool live;     /* connection is a live WebSocket, not an MQTT session */
 };
 

@@ -3,11 +3,14 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
 #define WATCHES 500
+#define MANY 200000
 
 static unsigned changes, last_bits;
 
@@ -111,6 +114,28 @@ static void any_order_of_leaving_keeps_the_others(void **state)
     watchers_free(&self);
 }
 
+/* A hundred connections may have a thousand subscriptions each to all of their tenant's devices:
+ * none is looked for among the others, or the edge does nothing else for minutes. */
+static void many_of_one_key_cost_no_more_each(void **state)
+{
+    (void)state;
+    struct watchers self = {.changed = changed};
+    struct watch *watches = calloc(MANY, sizeof *watches);
+    clock_t begin = clock();
+    changes = 0;
+    for (unsigned i = 0; i < MANY; i++) {
+        watches[i].bits = INTEREST_TELEMETRY;
+        add(&self, &watches[i], 1, 0);
+    }
+    for (unsigned i = 0; i < MANY; i++)
+        watchers_remove(&self, &watches[i]);
+    assert_true(clock() - begin < 2 * CLOCKS_PER_SEC);
+    assert_int_equal(changes, 2);
+    assert_int_equal(self.count, 0);
+    watchers_free(&self);
+    free(watches);
+}
+
 static void note_key(void *context, const struct uuid *tenant, const struct uuid *device,
                      unsigned bits)
 {
@@ -149,6 +174,7 @@ int main(void)
         cmocka_unit_test(interest_is_told_when_it_changes),
         cmocka_unit_test(each_sees_its_device_and_its_tenant_alone),
         cmocka_unit_test(every_key_is_told_anew),
+        cmocka_unit_test(many_of_one_key_cost_no_more_each),
         cmocka_unit_test(any_order_of_leaving_keeps_the_others),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
