@@ -57,6 +57,14 @@ void edge_lanes_flush(struct edge *self)
             send_frame(self, (uint16_t)n, s);
 }
 
+/* A frame that is long enough goes at once: no credit bounds what a turn has to say, above all of
+ * subscriptions, and neither a frame nor the mesh takes any length of it. */
+static void send_long(struct edge *self, uint16_t number, unsigned shard)
+{
+    if (self->lanes->far[number]->frame[shard].count >= LIMIT_FRAME_ITEMS)
+        send_frame(self, number, shard);
+}
+
 static void on_send(void *context, uint16_t number, uint16_t slot, const void *item, size_t size)
 {
     struct edge *self = context;
@@ -64,8 +72,7 @@ static void on_send(void *context, uint16_t number, uint16_t slot, const void *i
     CHECK(far != NULL); /* lanes send to nodes that they said are there */
     unsigned shard = slot % LIMIT_SLOTS % far->shards;
     CHECK(frame_add_written(&far->frame[shard], item, size) == 0);
-    if (far->frame[shard].count >= LIMIT_FRAME_ITEMS)
-        send_frame(self, number, shard);
+    send_long(self, number, shard);
 }
 
 /* ---- what is told again ---- */
@@ -88,8 +95,10 @@ static void say_interest(struct edge *self, uint16_t number, const struct uuid *
     struct edge_far *far = self->lanes->far[number];
     struct msg_interest item = {
         .ref = lanes_ref(self->lanes->lanes), .tenant = *tenant, .bits = (uint8_t)bits};
-    for (unsigned s = 0; s < far->shards; s++)
+    for (unsigned s = 0; s < far->shards; s++) {
         CHECK(frame_add(&far->frame[s], MSG_INTEREST, &item, sizeof item, NULL, 0) == 0);
+        send_long(self, number, s);
+    }
 }
 
 /* Of one device's watchers: whoever owns it. Of all of a tenant's: every shard there is. */
@@ -109,9 +118,11 @@ void edge_lanes_interest(struct edge *self, const struct uuid *tenant, const str
 static uint32_t say_sync(struct edge *self, uint16_t number, unsigned first, unsigned end,
                          const struct msg_sync *item)
 {
-    for (unsigned s = first; s < end; s++)
+    for (unsigned s = first; s < end; s++) {
         CHECK(frame_add(&self->lanes->far[number]->frame[s], MSG_SYNC, item, sizeof *item, NULL,
                         0) == 0);
+        send_long(self, number, s);
+    }
     return end - first;
 }
 
