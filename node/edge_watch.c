@@ -84,9 +84,7 @@ int edge_watch_subscribe(struct mqtt_conn *conn, const struct session_subscripti
 {
     struct subscription **at = find(conn, wanted->filter);
     bool existed = *at != NULL, owes = existed && edge_retained_owes(*at);
-    if (existed)
-        remove_at(conn, at);
-    else if (conn->subscriptions_count >= LIMIT_SUBSCRIPTIONS)
+    if (!existed && conn->subscriptions_count >= LIMIT_SUBSCRIPTIONS)
         return ERR_FULL;
     struct subscription *added = calloc(1, sizeof *added + wanted->filter.len + 1);
     struct uuid device, tenant = session_principal(conn->session)->tenant;
@@ -104,6 +102,8 @@ int edge_watch_subscribe(struct mqtt_conn *conn, const struct session_subscripti
         free(added);
         return ERR_FULL;
     }
+    if (existed) /* behind it: the edge is interested all the while (MQTT-3.8.4-4) */
+        remove_at(conn, at);
     added->next = conn->subscriptions;
     conn->subscriptions = added;
     conn->subscriptions_count++;
