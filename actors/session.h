@@ -46,7 +46,7 @@ struct session_message {
     struct mqtt_span topic; /* whole, with the tenant, also of a mounted client */
     struct mqtt_span payload;
     uint8_t qos;
-    bool retain, dup;
+    bool retain, dup, is_will;
     uint16_t packet_id;                       /* inbound alone; 0 with QoS 0 */
     const struct mqtt_properties *properties; /* of the PUBLISH or will */
 };

@@ -194,6 +194,7 @@ void session_give_will(session_t *self, const struct session_env *env)
         .payload = will.publish.payload,
         .qos = will.publish.qos,
         .retain = will.publish.retain,
+        .is_will = true,
         .properties = &properties,
     };
     env->events->will(env->context, &message);

@@ -54,6 +54,15 @@ static const char *window_error(const struct readings *readings, int64_t kept_da
     return NULL;
 }
 
+/* Its connection has gone: it cannot be read later. */
+static const char *will_error(const struct route *route, const struct readings *readings)
+{
+    return route->message->is_will && route->conn->edge->exhausted &&
+                   readings->count > LIMIT_WILL_READINGS
+               ? "a will of so many readings came while there was no room for it"
+               : NULL;
+}
+
 /* The same for a redelivery of the same PUBLISH: client, packet id and payload. */
 static uint64_t message_key(const struct route *route)
 {
@@ -101,7 +110,9 @@ static void route_telemetry(const struct route *route)
         return;
     }
     const struct config *config = route->conn->edge->config;
-    const char *reason = window_error(readings, config->retention_days, now_us);
+    const char *reason = will_error(route, readings);
+    if (reason == NULL)
+        reason = window_error(readings, config->retention_days, now_us);
     if (reason != NULL) {
         reject(route, reason, 0x99);
         return;

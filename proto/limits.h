@@ -28,6 +28,9 @@
  * are not read. */
 #define LIMIT_EDGE_ITEMS 131072
 #define LIMIT_EDGE_BYTES (64 * 1024 * 1024)
+/* Readings of one will while its edge is past these bounds; more is refused with a reason. Wills
+ * wait for no credit, and those of all connections may come at once: lanes name a million items. */
+#define LIMIT_WILL_READINGS 8
 /* What one node keeps for another until it says that it has it. Past it live events are dropped and
  * counted; messages of QoS 1 and 2 for its subscribers are past twice as much. Others are taken all
  * the same, for the edges' credit bounds them. */

@@ -14,7 +14,7 @@ import pytest
 
 from cluster import SERVICE_ACCOUNT, TENANT, wait_until
 from conftest import bring_up, take_down
-from ledger import DEVICE_ID, Load, check_stored, metric, provision, wait_for_rows
+from ledger import DEVICE_ID, Load, check_stored, metric, provision, secret, wait_for_rows
 from packets import CONNECT, DISCONNECT, PUBLISH, Client, packet, telemetry_topic, text
 
 CONNECT_TIMEOUT_S = 10  # of the node, for a CONNECT or an HTTP request to come
@@ -217,6 +217,23 @@ def test_a_packet_past_all_limits(gito, version):
 
 
 # Those that do not read.
+
+def test_wills_of_many_readings(gito):
+    """Two hundred clients go at once, each with a will of 8,190 readings: what there is no room for
+    is refused, with a row."""
+    will = "[%s]" % ",".join(['{"n":1}'] * 8190)
+    gone = [raw(gito.mqtt_port) for _ in range(200)]
+    for n, client in enumerate(gone):
+        client.sendall(packet(CONNECT, text("MQTT") + bytes([4, 0xC6, 0, 0]) + text("will-%d" % n) +
+                              text(telemetry_topic(6)) + text(will) +
+                              text("%s:%s" % (TENANT, DEVICE_ID % 6)) + text(secret(6))))
+        assert client.recv(4) == b"\x20\2\0\0"
+    for client in gone:
+        client.close()
+    wait_until(lambda: rejected(gito, 6), 60, "a row")
+    wait_until(lambda: metric(gito, "gito_edge_items_in_flight") == 0, 60, "the end of all wills")
+    assert metric(gito, "gito_mqtt_connections") == 1
+
 
 def test_a_subscriber_that_never_reads(gito):
     """Its messages are dropped and counted, or it is disconnected; the load notices nothing."""
