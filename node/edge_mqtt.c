@@ -138,8 +138,8 @@ static void flush(struct mqtt_conn *conn)
         buf_free(&conn->out);
         if (lws_partial_buffered(conn->wsi))
             lws_callback_on_writable(conn->wsi);
-        /* The session takes nothing more while its client leaves that much unread. */
-        if (len >= LIMIT_CLIENT_QUEUE_BYTES && conn->in.len > 0 && !conn->stopped)
+        /* What the session left for lack of room may be all that its client has to say. */
+        if (len > 0 && conn->in.len > 0 && !conn->stopped)
             receive(conn, NULL, 0);
     }
     if (conn->closing)
@@ -207,8 +207,9 @@ static void receive(struct mqtt_conn *conn, const uint8_t *data, size_t len)
             buf_put(&conn->in, data, len);
     } else {
         buf_put(&conn->in, data, len);
-        if (!conn->stopped)
-            buf_consume(&conn->in, feed(conn, conn->in.data, conn->in.len));
+        size_t done = conn->stopped ? 0 : feed(conn, conn->in.data, conn->in.len);
+        if (done > 0)
+            buf_consume(&conn->in, done);
     }
     if (conn->in.failed) { /* cannot be: the session refuses packets past their limit */
         conn->closing = true;

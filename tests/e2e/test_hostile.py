@@ -15,7 +15,8 @@ import pytest
 from cluster import SERVICE_ACCOUNT, TENANT, wait_until
 from conftest import bring_up, take_down
 from ledger import DEVICE_ID, Load, check_stored, metric, provision, secret, wait_for_rows
-from packets import CONNECT, DISCONNECT, PUBLISH, Client, packet, telemetry_topic, text
+from packets import (CONNECT, DISCONNECT, PINGREQ, PINGRESP, PUBLISH, Client, packet,
+                     telemetry_topic, text)
 
 CONNECT_TIMEOUT_S = 10  # of the node, for a CONNECT or an HTTP request to come
 LATENCY_S_MAX = 1.0
@@ -258,6 +259,23 @@ def test_a_subscriber_that_never_reads(gito):
     check_stored(gito, load)
     for client in deaf:
         client.close()
+
+
+def test_a_client_that_reads_late(gito):
+    """Who leaves so many messages unread that nothing more is taken of him is answered when he
+    reads on, though he says nothing more."""
+    topic = "%s/devices/%s/commands" % (TENANT, DEVICE_ID % 7)
+    dropped = metric(gito, "gito_mqtt_dropped_total")
+    with Client(gito, account=SERVICE_ACCOUNT, client_id="late", timeout_s=10) as late, \
+            Client(gito, account=SERVICE_ACCOUNT, client_id="talker") as talker:
+        late.subscribe(topic)
+        for n in range(1, 1000):
+            talker.store(topic, bytes(110000), n)
+            if metric(gito, "gito_mqtt_dropped_total") > dropped:
+                break
+        late.send(packet(PINGREQ))
+        while late.read_packet()[0] != PINGRESP:
+            pass
 
 
 def test_a_publisher_that_never_reads(gito):
