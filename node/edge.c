@@ -81,7 +81,7 @@ bool edge_ask(struct edge *self, struct request *request)
 {
     if (hand_over(self, request))
         return true;
-    if (request->kind != REQUEST_LOGIN)
+    if (request->kind != REQUEST_LOGIN && request->kind != REQUEST_WATCH)
         return false;
     request->next = NULL;
     if (self->waiting_last != NULL)

@@ -65,7 +65,7 @@ struct edge {
     zsock_t *to_query[LIMIT_QUERIES];
     unsigned asked[LIMIT_QUERIES]; /* requests at each */
     unsigned asked_total;
-    struct request *waiting, *waiting_last; /* logins that wait for a query thread */
+    struct request *waiting, *waiting_last; /* for a query thread */
 
     struct peer *peers;
     uint32_t peers_count, peers_cap, peers_free;
@@ -107,7 +107,7 @@ void *edge_peer(const struct edge *self, const struct msg_ref *ref, enum peer_ki
 /* Closes after so many seconds, or soon and not from within this call: LWS_TO_KILL_ASYNC. */
 void edge_close(struct edge *self, struct lws *wsi, int seconds);
 /* Gives the request to a query thread. False, and still the caller's: too many are there already.
- * A login waits for its turn instead. */
+ * A login and a question about a device wait for their turn instead. */
 bool edge_ask(struct edge *self, struct request *request);
 
 /* edge_lanes.c */

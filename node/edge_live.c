@@ -12,6 +12,8 @@
 
 #define CLIENT_MESSAGE_BYTES 4096
 #define TOKEN_BYTES 4096
+/* Devices of one client that the database is asked about at once; it is read on when fewer are. */
+#define QUESTIONS_MAX 16
 
 enum close_code {
     CLOSE_BAD_DEVICE = 1003,
@@ -35,6 +37,7 @@ struct live {
     struct claims claims;
     struct live_watch *watches;
     uint32_t watches_count;
+    unsigned questions;    /* that the query threads have or will have */
     bool whole_tenant;     /* the path's: every device of it is watched already */
     struct edge_sync sync; /* of its watches: what is to be written waits for it */
     struct live_queue queue;
@@ -105,10 +108,8 @@ static void ask_device(struct live *live, const struct uuid *device)
     request->claims = live->claims;
     request->has_claims = true;
     request->device = *device;
-    if (!edge_ask(live->edge, request)) {
-        request_destroy(&request);
-        close_with(live, CLOSE_FAULT);
-    }
+    live->questions++;
+    CHECK(edge_ask(live->edge, request)); /* it waits */
 }
 
 static bool watch(struct live *live, const struct uuid *device, bool confirm)
@@ -141,7 +142,7 @@ static bool watch(struct live *live, const struct uuid *device, bool confirm)
         return true;
     }
     ask_device(live, device);
-    if (!confirm && live->close_code == 0)
+    if (!confirm || live->questions >= QUESTIONS_MAX)
         lws_rx_flow_control(live->wsi, 0); /* a pong says that the path's device is watched */
     return true;
 }
@@ -149,11 +150,13 @@ static bool watch(struct live *live, const struct uuid *device, bool confirm)
 void edge_live_answer(struct edge *self, struct request *answered)
 {
     struct live *live = edge_peer(self, &answered->ref, PEER_LIVE);
-    struct live_watch **at = live != NULL ? find(live, &answered->device) : NULL;
-    if (at == NULL || *at == NULL)
+    if (live == NULL)
         return;
-    if (!(*at)->confirm)
-        lws_rx_flow_control(live->wsi, 1);
+    live->questions--;
+    lws_rx_flow_control(live->wsi, 1);
+    struct live_watch **at = find(live, &answered->device);
+    if (*at == NULL)
+        return;
     if (answered->status == 200) {
         edge_lanes_learn(self, &live->claims.tenant, &answered->device, answered->region);
         edge_sync_begin(&live->sync, self, &live->ref, &live->claims.tenant, &answered->device);

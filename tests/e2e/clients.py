@@ -137,6 +137,14 @@ class Mqtt:
                 return message.payload.decode()
 
 
+def masked(text):
+    """A client's text frame."""
+    data, mask = text.encode(), os.urandom(4)
+    length = (struct.pack(">BB", 0x81, 0x80 | len(data)) if len(data) < 126
+              else struct.pack(">BBH", 0x81, 0xFE, len(data)))
+    return length + mask + bytes(b ^ mask[i % 4] for i, b in enumerate(data))
+
+
 class Live:
     """A live WebSocket that reads only when it is asked to."""
 
@@ -203,11 +211,7 @@ class Live:
                 return struct.unpack(">H", payload[:2])[0]
 
     def send(self, message):
-        text = (message if isinstance(message, str) else json.dumps(message)).encode()
-        mask = os.urandom(4)
-        length = (struct.pack(">BB", 0x81, 0x80 | len(text)) if len(text) < 126
-                  else struct.pack(">BBH", 0x81, 0xFE, len(text)))
-        self.socket.sendall(length + mask + bytes(b ^ mask[i % 4] for i, b in enumerate(text)))
+        self.socket.sendall(masked(message if isinstance(message, str) else json.dumps(message)))
 
     def ask(self, message):
         """Sends it; the next message that is not an event."""

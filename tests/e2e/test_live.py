@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from clients import Device, Live, Mqtt, metric_value
+from clients import Device, Live, Mqtt, masked, metric_value
 from cluster import DEVICE, SERVICE_ACCOUNT, TENANT, wait_until
 from tenants import make_tenant
 
@@ -106,6 +106,17 @@ def test_subscribe_and_unsubscribe(g, t, token, device):
         one.publish(device.topic(), {"a": 3})
         two.publish(second.topic(), {"a": 4})
         assert live.take("telemetry")["data"]["payload"] == {"a": 4}
+
+
+def test_many_devices_at_once(g, t, token):
+    """A dashboard asks for three hundred devices in one breath, and is shown them all."""
+    wanted = [t.make_device()["id"] for _ in range(300)]
+    with Live(g, "", token) as live:
+        live.socket.sendall(b"".join(
+            masked(json.dumps({"type": "subscribe", "device_id": each})) for each in wanted))
+        confirmed = [live.take("subscription_confirmed")["device_id"] for _ in wanted]
+        assert sorted(confirmed) == sorted(wanted)
+        live.synchronise()
 
 
 def test_a_whole_tenant(g, t, token, device):
