@@ -323,10 +323,8 @@ static uint8_t refusal(const struct mqtt_conn *conn, const struct request *answe
 void edge_mqtt_login(struct edge *self, struct request *answered)
 {
     struct mqtt_conn *conn = edge_peer(self, &answered->ref, PEER_MQTT);
-    if (conn == NULL) {
-        principal_clear(&answered->principal);
+    if (conn == NULL)
         return; /* it has gone meanwhile */
-    }
     struct uuid random = uuid_random();
     char assigned[8 + UUID_TEXT_LEN];
     snprintf(assigned, sizeof assigned, "gito-%s", uuid_text(&random).s);
@@ -346,8 +344,6 @@ void edge_mqtt_login(struct edge *self, struct request *answered)
     edge_mqtt_dirty(conn);
     if (!auth.accepted)
         metrics_add(METRIC_MQTT_REFUSED, 1);
-    if (rc != 0)
-        principal_clear(&answered->principal);
     if (rc == 0 && session_connected(conn->session)) {
         conn->since_us = clock_real_us();
         conn->mark = answered->mark;

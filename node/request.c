@@ -33,6 +33,7 @@ void request_destroy(struct request **self_p)
         explicit_bzero(self->password.data, self->password.cap);
     buf_free(&self->password);
     buf_free(&self->reply);
+    principal_clear(&self->principal); /* who was not let in, or has gone meanwhile */
     free(self);
     *self_p = NULL;
 }
