@@ -52,6 +52,7 @@ struct lanes {
     uint32_t places_free, places_free_last; /* the one that has been free for longest first */
     size_t unanswered;
     uint32_t waits; /* lanes that wait */
+    uint32_t last;  /* name of the item that was added last */
     struct buf scratch;
 };
 
@@ -136,6 +137,7 @@ static struct parcel *parcel_new(struct lanes *self, uint16_t slot, size_t size)
     uint32_t uses = ++self->places[at].uses % (UINT32_MAX >> PLACE_BITS);
     *parcel = (struct parcel){.slot = slot, .size = size, .name = (uses + 1) << PLACE_BITS | at};
     self->places[at].parcel = parcel;
+    self->last = parcel->name;
     self->unanswered++;
     return parcel;
 }
@@ -470,6 +472,11 @@ void lanes_tick(lanes_t *self, int64_t now_us)
 {
     if (self->waits > 0)
         end_waits(self, now_us);
+}
+
+uint32_t lanes_last(const lanes_t *self)
+{
+    return self->last;
 }
 
 size_t lanes_unanswered(const lanes_t *self)

@@ -55,6 +55,9 @@ void lanes_say(lanes_t *self, uint16_t slot, enum msg_kind kind, const void *fix
 struct msg_ref lanes_ref(const lanes_t *self);
 /* The answer to `item` (msg_ref.item) came. Its size, or 0: it was answered before. */
 size_t lanes_answered(lanes_t *self, uint32_t item);
+/* The name of the item that was added last: nobody may wait for its answer any more, and then it
+ * need not come (lanes_answered). */
+uint32_t lanes_last(const lanes_t *self);
 /* It is for the slot of the same number in another region: it goes there, behind what is there. */
 void lanes_redirect(lanes_t *self, uint32_t item, unsigned region);
 /* The device is at home in that region: all its readings go there, in their order, before any newer

@@ -28,6 +28,7 @@ struct exchange {
     struct chunked chunks;
     int64_t asked_us;  /* an actor, and it has not answered; 0: none */
     uint16_t question; /* the number of what it was asked */
+    uint32_t item;     /* and its name (edge_give) */
     bool asked, body_done, is_head, is_chunked, ends;
     bool is_old; /* HTTP/1.0: it knows no chunks (RFC 9112, 6.1) */
 };
@@ -245,6 +246,14 @@ static struct msg_ref await_actor(struct exchange *x)
     return ref;
 }
 
+/* Its slot may have no owner for long, and its credit is that of what is published. */
+static void await_no_more(struct exchange *x)
+{
+    if (x->asked_us != 0)
+        edge_answered(x->edge, x->item);
+    x->asked_us = 0;
+}
+
 static struct exchange *answered_exchange(struct edge *self, struct msg_ref ref)
 {
     struct exchange *x = edge_peer(self, &ref, PEER_HTTP);
@@ -262,7 +271,7 @@ static int admit(struct exchange *x)
         return hand_over(x);
     struct uuid tenant = ask.tenant, device = ask.device;
     ask.ref = await_actor(x);
-    edge_give(x->edge, edge_slot(x->edge, &tenant, &device), MSG_ASK, &ask, NULL, 0);
+    x->item = edge_give(x->edge, edge_slot(x->edge, &tenant, &device), MSG_ASK, &ask, NULL, 0);
     return 0;
 }
 
@@ -288,7 +297,8 @@ static int proceed(struct exchange *x)
     if (!x->request->has_claims || request_is_order(x->request))
         return admit(x);
     struct msg_admit item = {.tenant = x->request->claims.tenant, .ref = await_actor(x)};
-    edge_give(x->edge, edge_slot(x->edge, &item.tenant, NULL), MSG_ADMIT, &item, NULL, 0);
+    uint16_t slot = edge_slot(x->edge, &item.tenant, NULL);
+    x->item = edge_give(x->edge, slot, MSG_ADMIT, &item, NULL, 0);
     return 0;
 }
 
@@ -323,7 +333,7 @@ void edge_http_second(struct edge *self)
         if (self->peers[i].kind != PEER_HTTP || x->asked_us == 0 ||
             now - x->asked_us < ACTOR_WAIT_US)
             continue;
-        x->asked_us = 0;
+        await_no_more(x);
         request_destroy(&x->request);
         if (problem(x, 503, "no_owner", "no node answers for this tenant or device", "5") != 0)
             edge_close(self, x->wsi, LWS_TO_KILL_ASYNC);
@@ -447,6 +457,7 @@ void edge_http_end(void *exchange)
     struct exchange *x = exchange;
     if (x->edge == NULL)
         return;
+    await_no_more(x);
     request_destroy(&x->request);
     edge_events_close(&x->stream);
     buf_free(&x->reply);

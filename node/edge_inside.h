@@ -116,10 +116,10 @@ void edge_lanes_close(struct edge *self);
 /* The slot of a device; `device` NULL: of what is its tenant's. */
 uint16_t edge_slot(const struct edge *self, const struct uuid *tenant, const struct uuid *device);
 /* Gives an item (lanes_add) away: its size counts against the edge's credit until it is answered.
- */
-void edge_give(struct edge *self, uint16_t slot, enum msg_kind kind, const void *fixed,
-               const struct span *texts, size_t texts_count);
-/* False: it was answered before. */
+ * Its name. */
+uint32_t edge_give(struct edge *self, uint16_t slot, enum msg_kind kind, const void *fixed,
+                   const struct span *texts, size_t texts_count);
+/* Or nobody waits for its answer any more. False: it was answered before. */
 bool edge_answered(struct edge *self, uint32_t item);
 /* Says what no answer follows (lanes_say); to be said again when edge_lanes_tells() says so. */
 void edge_say(struct edge *self, uint16_t slot, enum msg_kind kind, const void *fixed,

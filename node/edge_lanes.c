@@ -237,8 +237,8 @@ uint16_t edge_slot(const struct edge *self, const struct uuid *tenant, const str
     return msg_slot(region, slot_of(device != NULL ? device : tenant));
 }
 
-void edge_give(struct edge *self, uint16_t slot, enum msg_kind kind, const void *fixed,
-               const struct span *texts, size_t texts_count)
+uint32_t edge_give(struct edge *self, uint16_t slot, enum msg_kind kind, const void *fixed,
+                   const struct span *texts, size_t texts_count)
 {
     size_t size = lanes_add(self->lanes->lanes, slot, kind, fixed, texts, texts_count);
     self->items++;
@@ -247,6 +247,7 @@ void edge_give(struct edge *self, uint16_t slot, enum msg_kind kind, const void 
     metrics_add(METRIC_EDGE_BYTES, (int64_t)size);
     if (self->items >= LIMIT_EDGE_ITEMS || self->bytes >= LIMIT_EDGE_BYTES)
         self->exhausted = true;
+    return lanes_last(self->lanes->lanes);
 }
 
 void edge_say(struct edge *self, uint16_t slot, enum msg_kind kind, const void *fixed,
