@@ -14,6 +14,9 @@
 #define TOKEN_BYTES 4096
 /* Devices of one client that the database is asked about at once; it is read on when fewer are. */
 #define QUESTIONS_MAX 16
+/* A client that does not take what waits for it, and the close frame behind it, is closed after
+ * this. */
+#define GOODBYE_SECONDS 2
 
 enum close_code {
     CLOSE_BAD_DEVICE = 1003,
@@ -52,8 +55,10 @@ size_t edge_live_size(void)
 
 static void close_with(struct live *live, int code)
 {
-    if (live->close_code == 0)
+    if (live->close_code == 0) {
         live->close_code = code;
+        edge_close(live->edge, live->wsi, GOODBYE_SECONDS);
+    }
     lws_callback_on_writable(live->wsi);
 }
 

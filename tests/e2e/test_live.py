@@ -181,6 +181,22 @@ def test_a_token_that_expires_closes_its_socket(g, t, device):
         assert live.close_code(deadline_s=5) == 1008
 
 
+def test_a_client_that_reads_nothing_is_closed_in_time(g, t, device):
+    """An expired token ends its socket also where the client does not take the close frame."""
+    before = metric_value(g, "gito_ws_connections")
+    conflated = metric_value(g, "gito_ws_conflated_total")
+    filler = json.dumps({"m%d" % n: 123456.5 for n in range(200)})
+    with Live(g, "/devices/" + device.id, make_token(g, t.id, 5), receive_bytes=4096) as live, \
+            device.connect() as client:
+        live.synchronise()
+        for _ in range(20000):
+            if metric_value(g, "gito_ws_conflated_total") > conflated:
+                break
+            for _ in range(100):
+                client.publish(device.topic(), filler)
+        wait_until(lambda: metric_value(g, "gito_ws_connections") == before, 15, "its end")
+
+
 def test_a_slow_client_is_conflated_and_a_fast_one_gets_all(g, token, device):
     """A client that reads late gets the newest reading, the others are counted; a fast one gets all."""
     before = metric_value(g, "gito_ws_conflated_total")
