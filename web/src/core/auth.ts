@@ -4,8 +4,8 @@
  * In:    sign_in, refresh, sign_out; the passing of time as `refreshDue (now)`.
  * Out:   the access token; listeners are called on each change.
  * Owns:  the tokens, in memory and (for a reload of the tab) in the storage given.
- * Holds: at most one refresh runs at a time, all who ask share its outcome (other tabs too: tabs); only a refusal by the
- *        server ends the session, a server that is away does not.
+ * Holds: at most one refresh runs at a time, and all who ask share its outcome (other tabs too: tabs); only a refusal
+ *        by the server ends the session, a server that is away does not.
  */
 import { ApiError, problemOf } from './problem';
 import type { Tabs } from './tabs';
