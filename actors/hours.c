@@ -19,14 +19,15 @@ static void count_in(struct hour_stats *stats, const struct batch_row *row)
 }
 
 static struct batch_rollup *add_rollup(struct batch *batch, const struct batch_row *row,
-                                       int64_t hour_us)
+                                       int64_t hour_us, bool is_rebuild)
 {
     struct batch_rollup *rollup = batch_add_rollups(batch);
     if (rollup != NULL) {
         rollup->tenant = row->tenant;
         rollup->device = row->device;
         rollup->hour_us = hour_us;
-        rollup->rebuild = true;
+        rollup->rebuild = is_rebuild;
+        batch->rebuilds += is_rebuild;
     }
     return rollup;
 }
@@ -40,7 +41,7 @@ static int rebuild(struct batch *batch, const struct batch_row *row, int64_t hou
         if (batch->rollups[i].rebuild && batch->rollups[i].hour_us == hour_us &&
             uuid_equal(&batch->rollups[i].device, &row->device))
             return 0;
-    return add_rollup(batch, row, hour_us) == NULL ? ERR_MEMORY : 0;
+    return add_rollup(batch, row, hour_us, true) == NULL ? ERR_MEMORY : 0;
 }
 
 static int close_hour(const struct hours *self, struct batch *batch, const struct batch_row *row,
@@ -48,10 +49,9 @@ static int close_hour(const struct hours *self, struct batch *batch, const struc
 {
     if (self == NULL)
         return rebuild(batch, row, hour_us);
-    struct batch_rollup *rollup = add_rollup(batch, row, hour_us);
+    struct batch_rollup *rollup = add_rollup(batch, row, hour_us, false);
     if (rollup == NULL)
         return ERR_MEMORY;
-    rollup->rebuild = false;
     rollup->stats = self->stats;
     return 0;
 }

@@ -39,6 +39,7 @@ void batch_clear(struct batch *self)
     if (self->bytes.cap > 2 * LIMIT_BATCH_BYTES)
         buf_free(&self->bytes);
     buf_clear(&self->bytes);
+    self->rebuilds = 0;
     self->error = 0;
 }
 
@@ -55,6 +56,7 @@ bool batch_is_empty(const struct batch *self)
 bool batch_is_full(const struct batch *self, size_t bytes)
 {
     return self->rows_count + self->rejects_count + self->retains_count >= LIMIT_BATCH_ROWS ||
+           self->rebuilds >= LIMIT_BATCH_REBUILDS ||
            (self->bytes.len > 0 && self->bytes.len + bytes > LIMIT_BATCH_BYTES);
 }
 

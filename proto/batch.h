@@ -5,7 +5,8 @@
  * A shard fills it, the writer executes it whole (fence first) and fills in the answers, the
  * shard takes it back. It moves by pointer: one owner at a time.
  *
- * Bound: LIMIT_BATCH_ROWS rows, rejects and retained messages together, LIMIT_BATCH_BYTES of text.
+ * Bound: LIMIT_BATCH_ROWS rows, rejects and retained messages together, LIMIT_BATCH_BYTES of text,
+ *        LIMIT_BATCH_REBUILDS hours that are rebuilt.
  *
  * The order of execution: readings, rollups, alerts (each with its event and outbox row), touches,
  * rejects, retained messages, then - after these, so that they see them - checks and loads; COMMIT.
@@ -143,6 +144,7 @@ struct batch {
     uint64_t number; /* the shard's count of batches */
     uint32_t shard;
     struct buf bytes;
+    uint32_t rebuilds; /* of the rollups, those that are */
     int error; /* answer: 0, or ERR_FENCED: the node must end. Other failures are retried inside */
 #define LIST(type, name)                                                                           \
     struct type *name;                                                                             \

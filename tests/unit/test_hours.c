@@ -113,12 +113,35 @@ static void a_late_reading_of_the_same_hour_has_it_rebuilt_at_its_end(void **sta
     end(&f);
 }
 
+/* Each reads all readings of its hour: what comes behind many of them waits for the next batch. */
+static void many_rebuilds_fill_a_batch(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin(&f);
+    for (uint32_t i = 0; i < LIMIT_BATCH_REBUILDS; i++) {
+        struct batch_row row = {.device = {{(uint8_t)i, 1}}, .timestamp_us = 1};
+        assert_false(batch_is_full(f.batch, 0));
+        assert_int_equal(hours_rebuild(f.batch, &row), 0);
+        assert_int_equal(hours_rebuild(f.batch, &row), 0); /* the same, and so no more */
+    }
+    assert_true(batch_is_full(f.batch, 0));
+    batch_clear(f.batch);
+    assert_false(batch_is_full(f.batch, 0));
+    for (int64_t hour = 0; hour <= LIMIT_BATCH_REBUILDS; hour++) /* from memory */
+        add(&f, hour, 1, 20);
+    assert_int_equal(f.batch->rollups_count, LIMIT_BATCH_REBUILDS);
+    assert_false(batch_is_full(f.batch, 0));
+    end(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_whole_hour_is_written_from_memory),
         cmocka_unit_test(an_hour_that_began_elsewhere_is_rebuilt),
         cmocka_unit_test(a_late_reading_rebuilds_its_hour_once_a_batch),
+        cmocka_unit_test(many_rebuilds_fill_a_batch),
         cmocka_unit_test(a_late_reading_of_the_same_hour_has_it_rebuilt_at_its_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
