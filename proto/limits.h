@@ -44,8 +44,9 @@
 /* Coalesced touches (last_seen, latest) of one transaction: devices that began together are due
  * together, and their readings shall not wait for all of them. The rest are for the next. */
 #define LIMIT_BATCH_TOUCHES 256
-/* Hours of one transaction that are rebuilt from their readings, each a millisecond or two of it: at
- * the turn of an hour after a crash all devices have one, and nobody shall wait for all of them. */
+/* Hours of one transaction that are rebuilt from their readings, each a millisecond or two of it:
+ * at the turn of an hour after a crash all devices have one, and nobody shall wait for all of them.
+ */
 #define LIMIT_BATCH_REBUILDS 64
 /* Batches of one shard at its writer: one in its transaction, one ready behind it. */
 #define LIMIT_BATCHES_IN_FLIGHT 2
