@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from cluster import ROOT, is_alive, wait_until
-from ledger import (DEVICE_ID, Load, check_alerts, check_stored, make_rules, provision,
+from ledger import (DEVICE_ID, Load, check_alerts, check_stored, make_rules, metric, provision,
                     wait_for_rows)
 from packets import DISCONNECT, PUBACK, Client, telemetry_topic
 
@@ -50,6 +50,7 @@ def test_kill_9_of_the_node_loses_and_doubles_nothing(load_on, pace):
         gito.kill_node()
         gito.start_node()
         wait_for_rows(gito, 1000)
+        wait_until(lambda: metric(gito, "gito_mqtt_connections") == DEVICES, 30, "all connections")
     report = check_all(gito, load)
     assert report["reconnected"] >= ROUNDS * DEVICES
 
