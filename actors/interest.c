@@ -189,19 +189,15 @@ void interest_keys(const struct interest *self, uint16_t slot,
 
 typedef bool is_over_fn(const struct interest_from *from, unsigned number);
 
-static void lose(struct interest *self, is_over_fn *is_over, unsigned number)
+static void lose(struct interest *self, struct interest_entry *entry, is_over_fn *is_over,
+                 unsigned number)
 {
-    for (uint32_t h = 0; h < self->count; h++) {
-        struct interest_entry *entry = &self->entries[h];
-        if (entry->places == NULL)
-            continue;
-        for (uint32_t i = 0; i < entry->places_count;)
-            if (is_over(&entry->places[i].from, number))
-                entry->places[i] = entry->places[--entry->places_count];
-            else
-                i++;
-        drop_if_empty(self, entry);
-    }
+    for (uint32_t i = 0; i < entry->places_count;)
+        if (is_over(&entry->places[i].from, number))
+            entry->places[i] = entry->places[--entry->places_count];
+        else
+            i++;
+    drop_if_empty(self, entry);
 }
 
 static bool is_of_node(const struct interest_from *from, unsigned node)
@@ -216,10 +212,14 @@ static bool is_of_slot(const struct interest_from *from, unsigned slot)
 
 void interest_lost_node(struct interest *self, uint16_t node)
 {
-    lose(self, is_of_node, node);
+    for (uint32_t h = 0; h < self->count; h++)
+        if (self->entries[h].places != NULL)
+            lose(self, &self->entries[h], is_of_node, node);
 }
 
 void interest_lost_slot(struct interest *self, uint16_t slot)
 {
-    lose(self, is_of_slot, slot);
+    for (uint32_t h = 0; h < self->count; h++)
+        if (self->entries[h].places != NULL && self->entries[h].slot == slot % LIMIT_SLOTS)
+            lose(self, &self->entries[h], is_of_slot, slot);
 }

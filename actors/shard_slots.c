@@ -153,12 +153,13 @@ static void tell_edges(struct shard *self, const struct msg_slot *news)
             SURVIVE(frame_add(&self->out.far[n]->edge[e], MSG_SLOT, news, sizeof *news, NULL, 0));
 }
 
-/* And who watches them. */
+/* And who watches them: of a slot that is closed nobody is known, and most news is of such. */
 static void drop_devices(struct shard *self, struct held_slot *slot, uint16_t number)
 {
     while (slot->first != TABLE_NONE)
         shard_passivate(self, slot->first);
-    interest_lost_slot(&self->interest, number);
+    if (slot->hold != HOLD_CLOSED)
+        interest_lost_slot(&self->interest, number);
 }
 
 /* What it took in the former epoch is committed and answered: edges may forget the owner. */

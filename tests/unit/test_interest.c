@@ -31,7 +31,10 @@ static uint32_t only(struct interest *interest, const struct uuid *of, const str
     return find(interest, of, id, bit, &ends) == 1 ? ends[0] : UINT32_MAX;
 }
 
-#define SLOT 0xffff
+static uint16_t slot_in(unsigned region, const struct uuid *id)
+{
+    return msg_slot(region, uuid_hash(id) % LIMIT_SLOTS);
+}
 
 static void set_from(struct interest *interest, const struct uuid *id,
                      const struct interest_from *from, unsigned bits)
@@ -41,7 +44,8 @@ static void set_from(struct interest *interest, const struct uuid *id,
 
 static void set(struct interest *interest, const struct uuid *id, uint32_t end, unsigned bits)
 {
-    set_from(interest, id, &(struct interest_from){end, uuid_is_nil(id) ? -1 : SLOT, false}, bits);
+    set_from(interest, id,
+             &(struct interest_from){end, uuid_is_nil(id) ? -1 : slot_in(0, id), false}, bits);
 }
 
 static void nobody_watches_at_first(void **state)
@@ -157,12 +161,16 @@ static void what_was_watched_in_a_lost_slot_is_not(void **state)
     interest_init(&interest);
     set(&interest, &device, 1, INTEREST_STATUS);
     set(&interest, &any, 2, INTEREST_STATUS);
-    set_from(&interest, &device, &(struct interest_from){3, SLOT - 1, false}, INTEREST_STATUS);
-    set_from(&interest, &other_device, &(struct interest_from){1, SLOT, true}, INTEREST_STATUS);
-    interest_lost_slot(&interest, SLOT);
+    set_from(&interest, &device, &(struct interest_from){3, slot_in(1, &device), false},
+             INTEREST_STATUS);
+    set_from(&interest, &other_device, &(struct interest_from){1, slot_in(0, &other_device), true},
+             INTEREST_STATUS);
+    interest_lost_slot(&interest, slot_in(0, &device));
     assert_int_equal(count(&interest, &tenant, &device, INTEREST_STATUS), 2);
+    assert_int_equal(count(&interest, &tenant, &other_device, INTEREST_STATUS), 2);
+    interest_lost_slot(&interest, slot_in(0, &other_device));
     assert_int_equal(only(&interest, &tenant, &other_device, INTEREST_STATUS), 2);
-    interest_lost_slot(&interest, SLOT - 1);
+    interest_lost_slot(&interest, slot_in(1, &device));
     assert_int_equal(only(&interest, &tenant, &device, INTEREST_STATUS), 2);
     assert_int_equal(interest.table.count, 1);
     interest_free(&interest);
@@ -171,7 +179,7 @@ static void what_was_watched_in_a_lost_slot_is_not(void **state)
 static void what_is_given_changes_nothing_that_was_said(void **state)
 {
     (void)state;
-    const struct interest_from given = {1, SLOT, true};
+    const struct interest_from given = {1, slot_in(0, &device), true};
     struct interest interest;
     interest_init(&interest);
     set_from(&interest, &device, &given, INTEREST_STATUS);
